@@ -1,0 +1,10 @@
+//! Digital twins for things that speak MQTT.
+
+pub mod mqtt;
+pub mod protocol;
+pub mod twin;
+
+#[cfg(feature = "manager")]
+pub mod manager;
+#[cfg(feature = "manager")]
+pub mod store;

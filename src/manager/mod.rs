@@ -1,0 +1,1 @@
+//! The service: messages in, twins applied, outcomes committed and told.

@@ -1,0 +1,168 @@
+//! The database: the only place that names diesel.
+
+use std::{fmt, path::PathBuf, time::Duration};
+
+use actix::prelude::*;
+
+use crate::{protocol::ThingId, twin::Record};
+
+/// Has a twin committed. Of several for one twin the last one counts, and answers for all before it.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Commit {
+    /// Whose twin it is.
+    pub id: ThingId,
+    /// The revision that this change makes: above that of any change before it.
+    pub revision: u64,
+    /// What becomes of the twin's row.
+    pub change: Change,
+    /// The number of the last inbox entry in it.
+    pub applied: Applied,
+    /// Whether something of this change is still to be told.
+    pub untold: bool,
+    /// Who is told when it is done.
+    pub reply: Recipient<Committed>,
+}
+
+/// What a commit does to a twin's row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The row becomes this.
+    Put(Box<Record>),
+    /// The row goes.
+    Delete,
+}
+
+/// The last entry of the inbox that a row holds. Numbers are compared within one epoch only.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// Which inbox the number is of.
+    pub epoch: i64,
+    /// The entry's number; 0 before the first.
+    pub number: u64,
+}
+
+/// A change is in the database, or cannot be.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Committed {
+    /// Whose twin it is.
+    pub id: ThingId,
+    /// Everything up to this revision is meant.
+    pub revision: u64,
+    /// Why the database does not take this twin, while it takes others.
+    pub refused: Option<String>,
+}
+
+/// Asks for a twin. It waits while the database is away.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Load {
+    /// Whose twin.
+    pub id: ThingId,
+    /// Who gets it.
+    pub reply: Recipient<Loaded>,
+}
+
+/// A twin as it lies in the database.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Loaded {
+    /// Whose twin it is.
+    pub id: ThingId,
+    /// Its row, if there is one.
+    pub row: Option<Row>,
+}
+
+/// A twin's row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// The twin.
+    pub record: Record,
+    /// The last inbox entry in it.
+    pub applied: Applied,
+    /// Whether something of it may not have been told.
+    pub untold: bool,
+}
+
+/// Asks for the things whose twins are not settled, in order of id, a page at a time.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct ListUnsettled {
+    /// The last id of the page before; none for the first page.
+    pub after: Option<ThingId>,
+    /// The most ids in the answer.
+    pub limit: usize,
+    /// Who gets the page.
+    pub reply: Recipient<Unsettled>,
+}
+
+/// A page of the things whose twins are not settled; an empty one is the last.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Unsettled(pub Vec<ThingId>);
+
+/// Keeps the number of the manager's session at the broker. It waits while the database is away.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct SaveSession(pub i64);
+
+/// Whether the database answers.
+#[derive(Clone, Debug, PartialEq, Eq, Message)]
+#[rtype(result = "()")]
+pub enum Health {
+    /// It does (again).
+    Here,
+    /// It does not, and why.
+    Away(String),
+}
+
+/// Where the database is.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Target {
+    /// A file.
+    Sqlite(PathBuf),
+    /// A server, as diesel's URL: `mysql://user:password@host:port/schema`, percent-encoded.
+    MySql(String),
+}
+
+/// How the store works.
+#[derive(Clone, Debug)]
+pub struct StoreSettings {
+    /// Where the database is.
+    pub target: Target,
+    /// The most rows in one transaction, from 1.
+    pub batch_rows: usize,
+    /// The most bytes of documents in one transaction; one larger row goes alone.
+    pub batch_bytes: usize,
+    /// A transaction that takes longer is abandoned with its connection, and tried again.
+    pub commit_timeout: Duration,
+}
+
+/// What the database held when it was opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Opening {
+    /// The session at the broker that presence was last learnt in; 0 if none.
+    pub session: i64,
+    /// How many twins there are.
+    pub things: u64,
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+impl fmt::Display for Target {
+    /// Names the database without the password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(path) => write!(f, "sqlite://{}", path.display()),
+            Self::MySql(url) => {
+                let place = url.rsplit_once('@').map_or("", |(_, place)| place);
+                write!(f, "mysql://{}", place.split('?').next().unwrap_or(place))
+            }
+        }
+    }
+}
