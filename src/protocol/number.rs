@@ -1,0 +1,167 @@
+use serde_json::{Number, Value};
+
+/// Whether two JSON numbers have the same value, however they are written.
+///
+/// Exact: nothing is rounded, and numbers of any length are told apart.
+///
+/// ```
+/// use serde_json::json;
+/// use twinthing::protocol::same_value;
+///
+/// assert!(same_value(&json!(20), &json!(20.0)));
+/// assert!(!same_value(&json!(9007199254740993_u64), &json!(9007199254740992_u64)));
+/// ```
+#[must_use]
+pub fn same_number(one: &Number, other: &Number) -> bool {
+    let (one, other) = (one.as_str(), other.as_str());
+    one == other || Decimal::of(one) == Decimal::of(other)
+}
+
+/// Whether two JSON values are equal: numbers by value, objects whatever their order.
+#[must_use]
+pub fn same_value(one: &Value, other: &Value) -> bool {
+    match (one, other) {
+        (Value::Number(one), Value::Number(other)) => same_number(one, other),
+        (Value::Array(one), Value::Array(other)) => {
+            one.len() == other.len() && one.iter().zip(other).all(|(a, b)| same_value(a, b))
+        }
+        (Value::Object(one), Value::Object(other)) => {
+            one.len() == other.len()
+                && one.iter().all(|(key, a)| other.get(key).is_some_and(|b| same_value(a, b)))
+        }
+        (one, other) => one == other,
+    }
+}
+
+/// The number as a whole one, if by value it is one from 0 to 2⁶³−1: `5`, `5.0` and `50e-1` are 5.
+#[must_use]
+pub fn whole_number(value: &Value) -> Option<u64> {
+    let Value::Number(number) = value else { return None };
+    let text = number.as_str();
+    if let Ok(whole) = text.parse::<i64>() {
+        return u64::try_from(whole).ok();
+    }
+    let decimal = Decimal::of(text);
+    if decimal.digits.is_empty() {
+        return Some(0);
+    }
+    if decimal.negative || !(0..19).contains(&decimal.exponent) {
+        return None;
+    }
+    let zeros = "0".repeat(usize::try_from(decimal.exponent).ok()?);
+    let whole = format!("{}{zeros}", decimal.digits).parse::<i64>().ok()?;
+    u64::try_from(whole).ok()
+}
+
+/// A number as digits without zeros at either end, times ten to the exponent. Zero has no digits.
+#[derive(PartialEq)]
+struct Decimal {
+    negative: bool,
+    digits: String,
+    exponent: i128,
+}
+
+impl Decimal {
+    /// Reads what JSON's grammar allows; the parser has seen to that.
+    fn of(text: &str) -> Self {
+        let (negative, text) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
+        let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+        let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        let all = format!("{whole}{fraction}");
+        let significant = all.trim_start_matches('0');
+        let digits = significant.trim_end_matches('0').to_owned();
+        if digits.is_empty() {
+            return Self { negative: false, digits, exponent: 0 };
+        }
+        let places = |text: &str| i128::try_from(text.len()).unwrap_or(i128::MAX);
+        let exponent = read_exponent(exponent)
+            .saturating_sub(places(fraction))
+            .saturating_add(places(significant) - places(&digits));
+        Self { negative, digits, exponent }
+    }
+}
+
+/// An exponent past what can be counted stands for infinitely large, or small.
+fn read_exponent(text: &str) -> i128 {
+    let end = if text.starts_with('-') { i128::MIN } else { i128::MAX };
+    text.strip_prefix('+').unwrap_or(text).parse().unwrap_or(end)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn number(text: &str) -> Value {
+        serde_json::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn numbers_are_equal_by_value() {
+        for (one, other) in [
+            ("20", "20.0"),
+            ("20", "2e1"),
+            ("0", "-0"),
+            ("0.0", "0e99"),
+            ("100", "1E+2"),
+            ("0.001", "1e-3"),
+            ("12.50", "125e-1"),
+            ("-7", "-7.000"),
+        ] {
+            assert!(same_value(&number(one), &number(other)), "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn numbers_that_a_float_would_confuse_are_told_apart() {
+        for (one, other) in [
+            ("9007199254740993", "9007199254740992"),
+            ("1e400", "1e401"),
+            ("1", "-1"),
+            ("0.1", "0.10000000000000000001"),
+            ("1", "10"),
+        ] {
+            assert!(!same_value(&number(one), &number(other)), "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn a_whole_number_may_be_written_in_many_ways() {
+        for (text, whole) in
+            [("5", 5), ("5.0", 5), ("50e-1", 5), ("0", 0), ("-0.0", 0), ("2e3", 2000)]
+        {
+            assert_eq!(whole_number(&number(text)), Some(whole), "{text}");
+        }
+        for text in
+            ["5.5", "-1", "1e19", "1e999999999999999999999999", "18446744073709551615", "1e-3"]
+        {
+            assert_eq!(whole_number(&number(text)), None, "{text}");
+        }
+        assert_eq!(whole_number(&json!("5")), None);
+        assert_eq!(whole_number(&json!(true)), None);
+    }
+
+    #[test]
+    fn arrays_and_objects_are_compared_through() {
+        assert!(same_value(&json!([1, {"a": 2.0}]), &json!([1.0, {"a": 2}])));
+        assert!(!same_value(&json!([1, 2]), &json!([1])));
+        assert!(!same_value(&json!({"a": 1}), &json!({"b": 1})));
+        assert!(!same_value(&json!(1), &json!("1")));
+    }
+
+    proptest! {
+        #[test]
+        fn shifting_the_point_changes_nothing(digits in 1_i64..=i64::MAX, shift in 0_usize..30) {
+            let shifted = format!("{digits}{}e-{shift}", "0".repeat(shift));
+            prop_assert!(same_value(&number(&shifted), &number(&digits.to_string())));
+        }
+
+        #[test]
+        fn floats_agree_with_their_own_equality(one in any::<i32>(), other in any::<i32>()) {
+            let same = same_value(&json!(f64::from(one)), &json!(other));
+            prop_assert_eq!(same, one == other);
+        }
+    }
+}

@@ -1,5 +1,112 @@
-//! The twin: what a thing reported, what is desired of it, what it declined, and the rules that move them.
+//! The twin: what a thing reported, what is desired of it, what it declined, and the rules that
+//! move them. Pure: time is an argument, and what follows from an event is returned.
 
+mod ask;
+mod document;
+mod event;
+mod ledger;
 mod record;
+mod rules;
+mod tree;
 
-pub use record::Record;
+#[cfg(test)]
+mod tests;
+
+pub use event::{Commit, Event, Moment, Outcome, Refusal, Retry, Rules, Tell};
+pub use record::{Corrupt, Record};
+
+use document::{Document, Meta, State};
+use ledger::Ledger;
+use serde::{Serialize, Serializer, ser::SerializeMap};
+
+/// What the manager holds for a thing.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Twin {
+    reported: Document,
+    desired: Document,
+    declined: Document,
+    version: u64,
+    revision: u64,
+    ledger: Ledger,
+    presence: Presence,
+    session: i64,
+}
+
+/// Whether a thing is connected.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Presence {
+    /// It is.
+    Online,
+    /// It is not: what is asked of it is held.
+    Offline,
+    /// Messages that would have told may have been missed.
+    #[default]
+    Unknown,
+}
+
+impl Twin {
+    /// The twin of a thing that nobody has heard of.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How often the documents changed; 0 if there is no twin.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// How often anything changed that has to be stored.
+    #[must_use]
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// Whether there is a twin: a thing that was only heard to come and go has none.
+    #[must_use]
+    pub fn exists(&self) -> bool {
+        self.version > 0 || self.reported.trn.is_some()
+    }
+
+    /// Whether the thing is connected, as far as is known in this session at the broker.
+    #[must_use]
+    pub fn presence(&self, session: i64) -> Presence {
+        if self.session == session { self.presence } else { Presence::Unknown }
+    }
+
+    /// The payload of `TWIN/UPD`.
+    #[must_use]
+    pub fn to_payload(&self, session: i64) -> String {
+        if !self.exists() {
+            return UNKNOWN.to_owned();
+        }
+        serde_json::to_string(&Whole(self, session)).unwrap_or_default()
+    }
+}
+
+/// The answer about a thing of which there is no twin.
+const UNKNOWN: &str = r#"{"desired":{},"desiredMeta":{},"reported":{},"reportedMeta":{},"declined":{},"declinedMeta":{},"version":0,"online":null}"#;
+
+struct Whole<'a>(&'a Twin, i64);
+
+impl Serialize for Whole<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(twin, session) = self;
+        let mut map = serializer.serialize_map(Some(8))?;
+        map.serialize_entry("desired", &State(&twin.desired))?;
+        map.serialize_entry("desiredMeta", &Meta(&twin.desired))?;
+        map.serialize_entry("reported", &State(&twin.reported))?;
+        map.serialize_entry("reportedMeta", &Meta(&twin.reported))?;
+        map.serialize_entry("declined", &State(&twin.declined))?;
+        map.serialize_entry("declinedMeta", &Meta(&twin.declined))?;
+        map.serialize_entry("version", &twin.version)?;
+        let online = match twin.presence(*session) {
+            Presence::Online => Some(true),
+            Presence::Offline => Some(false),
+            Presence::Unknown => None,
+        };
+        map.serialize_entry("online", &online)?;
+        map.end()
+    }
+}

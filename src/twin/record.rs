@@ -1,3 +1,6 @@
+use super::{Presence, Twin, document::Document, document::Meta, document::State, ledger::Ledger};
+use crate::protocol::Trn;
+
 /// A twin as text, the way a database keeps it. It has no id: who stores it knows that.
 ///
 /// The six documents are JSON objects. Everything else is what the rules need beyond them.
@@ -27,4 +30,78 @@ pub struct Record {
     pub session: i64,
     /// Whether something is desired and not settled.
     pub unsettled: bool,
+}
+
+/// A record that cannot be read as a twin.
+#[derive(Debug, thiserror::Error)]
+#[error("column {column} is not what a twin has there: {source}")]
+pub struct Corrupt {
+    /// The column, as the database names it.
+    pub column: &'static str,
+    /// What is wrong with it.
+    pub source: serde_json::Error,
+}
+
+impl Twin {
+    /// The twin as text.
+    #[must_use]
+    pub fn to_record(&self) -> Record {
+        Record {
+            reported: text(&State(&self.reported)),
+            reported_meta: text(&Meta(&self.reported)),
+            desired: text(&State(&self.desired)),
+            desired_meta: text(&Meta(&self.desired)),
+            declined: text(&State(&self.declined)),
+            declined_meta: text(&Meta(&self.declined)),
+            version: self.version,
+            revision: self.revision,
+            sent: self.ledger.to_text(),
+            online: match self.presence {
+                Presence::Online => Some(true),
+                Presence::Offline => Some(false),
+                Presence::Unknown => None,
+            },
+            session: self.session,
+            unsettled: !self.desired.members.is_empty(),
+        }
+    }
+
+    /// The twin that a record holds.
+    ///
+    /// # Errors
+    /// [`Corrupt`] if a column does not hold what [`Twin::to_record`] writes there.
+    pub fn from_record(record: &Record) -> Result<Self, Corrupt> {
+        let document = |column, state, meta| {
+            Document::parse(state, meta).map_err(|source| Corrupt { column, source })
+        };
+        let reported = document("reported", &record.reported, &record.reported_meta)?;
+        let desired = document("desired", &record.desired, &record.desired_meta)?;
+        let declined = document("declined", &record.declined, &record.declined_meta)?;
+        let has_reported = reported.trn.is_some() || !reported.members.is_empty();
+        let mut ledger = Ledger::parse(&record.sent, has_reported)
+            .map_err(|source| Corrupt { column: "sent", source })?;
+        if record.sent.is_empty() {
+            let seen = [reported.trn(), desired.trn()].into_iter().flatten().map(Trn::get);
+            ledger.highest = seen.max().unwrap_or_default();
+        }
+        Ok(Self {
+            reported,
+            desired,
+            declined,
+            version: record.version,
+            revision: record.revision,
+            ledger,
+            presence: match record.online {
+                Some(true) => Presence::Online,
+                Some(false) => Presence::Offline,
+                None => Presence::Unknown,
+            },
+            session: record.session,
+        })
+    }
+}
+
+/// A tree of strings and numbers always has a text.
+fn text<T: serde::Serialize>(value: &T) -> String {
+    serde_json::to_string(value).unwrap_or_default()
 }

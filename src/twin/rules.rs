@@ -1,0 +1,375 @@
+//! The rules by which a twin moves: the protocol's section 3.
+
+use serde::Serialize;
+
+use super::{
+    Commit, Event, Moment, Outcome, Presence, Refusal, Retry, Tell, Twin,
+    ask::{self, Known},
+    document::State,
+    tree::{self, Leaf, Path},
+};
+use crate::protocol::{Report, ReportKind, Trn};
+
+impl Twin {
+    /// What the twin becomes by an event, and what follows from it.
+    ///
+    /// # Errors
+    /// [`Refusal`] if the event may not be accepted: the twin stays as it is.
+    pub fn apply(&self, event: Event, moment: &Moment<'_>) -> Result<(Self, Outcome), Refusal> {
+        match event {
+            Event::Get => return Ok((self.clone(), self.answer_get(moment))),
+            Event::Delete => return Ok(self.deleted()),
+            Event::Connected
+            | Event::Gone
+            | Event::Reported(_)
+            | Event::Set { .. }
+            | Event::Resumed
+            | Event::RetryDue(_) => {}
+        }
+        let mut step = Step::new(self.clone(), moment);
+        step.forget_presence_of_another_session();
+        match event {
+            Event::Connected => step.connected(),
+            Event::Gone => step.gone(),
+            Event::Reported(report) => step.reported(&report),
+            Event::Set { members, version } => {
+                self.check_version(version)?;
+                step.set(&members);
+            }
+            Event::Resumed => step.resumed(),
+            Event::RetryDue(attempt) => step.retry(attempt),
+            Event::Get | Event::Delete => {}
+        }
+        step.finish(self)
+    }
+
+    fn answer_get(&self, moment: &Moment<'_>) -> Outcome {
+        let tell = vec![Tell::Twin(self.to_payload(moment.session))];
+        Outcome { commit: None, tell, retry: Retry::AsPlanned }
+    }
+
+    fn deleted(&self) -> (Self, Outcome) {
+        let existed = self.exists();
+        let next = Self { revision: self.revision + u64::from(existed), ..Self::new() };
+        let commit = existed.then_some(Commit::Delete);
+        let tell = vec![Tell::Deleted(existed)];
+        (next, Outcome { commit, tell, retry: Retry::Never })
+    }
+
+    fn check_version(&self, asked: Option<u64>) -> Result<(), Refusal> {
+        match asked {
+            Some(asked) if asked != self.version => {
+                Err(Refusal::Version { is: self.version, asked })
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+/// One event's way through a twin.
+struct Step<'a> {
+    twin: Twin,
+    moment: &'a Moment<'a>,
+    /// Whether a document changed, other than in its trn.
+    changed: bool,
+    /// Whether the twin is told at the end.
+    answered: bool,
+    tell: Vec<Tell>,
+    retry: Retry,
+}
+
+impl<'a> Step<'a> {
+    fn new(twin: Twin, moment: &'a Moment<'a>) -> Self {
+        Self {
+            twin,
+            moment,
+            changed: false,
+            answered: false,
+            tell: Vec::new(),
+            retry: Retry::AsPlanned,
+        }
+    }
+
+    /// Counts what changed, and refuses what would make the twin too large.
+    fn finish(mut self, before: &Twin) -> Result<(Twin, Outcome), Refusal> {
+        let existed = before.exists();
+        if self.changed {
+            self.twin.version += 1;
+        }
+        if self.twin.exists() && !existed {
+            self.date_creation();
+        }
+        let commit = (self.twin.exists() && self.twin != *before).then_some(Commit::Put);
+        if commit.is_some() {
+            self.twin.revision += 1;
+        }
+        if self.answered {
+            let payload = self.twin.to_payload(self.moment.session);
+            let (bytes, limit) = (payload.len(), self.moment.rules.twin_limit);
+            if self.changed && bytes > limit {
+                return Err(Refusal::TooLarge { bytes, limit });
+            }
+            self.tell.insert(0, Tell::Twin(payload));
+        }
+        Ok((self.twin, Outcome { commit, tell: self.tell, retry: self.retry }))
+    }
+
+    /// A document that was never set has the time of the twin's creation.
+    fn date_creation(&mut self) {
+        let twin = &mut self.twin;
+        for document in [&mut twin.reported, &mut twin.desired, &mut twin.declined] {
+            document.timestamp = self.moment.now;
+        }
+    }
+
+    fn forget_presence_of_another_session(&mut self) {
+        self.twin.presence = self.twin.presence(self.moment.session);
+        self.twin.session = self.moment.session;
+    }
+
+    /// Rule 6: a thing that has reported is sent what it was, and what is asked of it.
+    fn connected(&mut self) {
+        self.twin.presence = Presence::Online;
+        self.twin.ledger.connected = Some(self.moment.now);
+        if !self.twin.ledger.reported {
+            self.tell.push(Tell::AskState);
+            return;
+        }
+        self.twin.ledger.restored = Some(self.twin.reported.trn());
+        self.tell.push(Tell::ToThing(to_thing("state", &State(&self.twin.reported))));
+        if self.is_unsettled() {
+            if self.twin.ledger.sent {
+                self.renew_trn();
+            }
+            self.send();
+        }
+    }
+
+    /// Rule 7: what is asked is held, unless this is a late will of the connection before.
+    fn gone(&mut self) {
+        let late_will = self.twin.ledger.connected.is_some_and(|connected| {
+            self.moment.now.since(connected) < self.moment.rules.late_will
+        });
+        if late_will {
+            self.twin.presence = Presence::Unknown;
+            self.send_unsent();
+        } else {
+            self.twin.presence = Presence::Offline;
+            self.retry = Retry::Never;
+        }
+    }
+
+    /// The start of the manager, or the loss of its session: rules 7 and 11.
+    fn resumed(&mut self) {
+        self.send_unsent();
+        if self.is_unsettled() && self.twin.ledger.sent && self.may_hear() {
+            self.plan_retry(1);
+        }
+    }
+
+    /// Rule 8: the same delta again, under its trn.
+    fn retry(&mut self, attempt: u32) {
+        self.retry = Retry::Never;
+        if self.is_unsettled() && self.twin.ledger.sent && self.may_hear() {
+            self.tell.push(self.delta());
+            self.plan_retry(attempt.saturating_add(1));
+        }
+    }
+
+    /// Rule 3.
+    fn set(&mut self, members: &serde_json::Map<String, serde_json::Value>) {
+        self.answered = true;
+        let Twin { reported, desired, declined, ledger, .. } = &mut self.twin;
+        let known = Known {
+            reported: &reported.members,
+            declined: &declined.members,
+            open: &ledger.open,
+            unsure: ledger.restored.is_some(),
+        };
+        if ask::ask(&mut desired.members, members, &known, self.moment.now) {
+            self.changed = true;
+            self.twin.desired.timestamp = self.moment.now;
+            if self.is_unsettled() {
+                self.renew_trn();
+            } else {
+                self.retry = Retry::Never;
+            }
+        }
+        self.send_unsent();
+    }
+
+    /// Rules 4 and 6.
+    fn reported(&mut self, report: &Report) {
+        self.answered = true;
+        let was = std::mem::replace(&mut self.twin.presence, Presence::Online);
+        if self.is_default_of_reboot(report) {
+            self.send_unsent();
+            return self.resume_retry(was);
+        }
+        if !self.twin.ledger.reported && report.kind == ReportKind::Delta {
+            self.tell.push(Tell::AskState);
+        }
+        self.twin.ledger.reported = true;
+        let lowers = self.is_rebooting() && report.kind == ReportKind::Delta;
+        let trn = self.twin.ledger.receive(report.trn, self.twin.desired.trn());
+        self.take_in(report, trn.filter(|trn| !(lowers && Some(*trn) < self.twin.reported.trn())));
+        if self.twin.ledger.restored.is_some_and(|restored| restored.is_none() || trn >= restored) {
+            self.twin.ledger.restored = None;
+        }
+        self.settle(report, trn);
+        self.forgive();
+        self.send_unsent();
+        self.resume_retry(was);
+    }
+
+    /// Whether the thing may be telling the defaults it woke up with.
+    fn is_rebooting(&self) -> bool {
+        let ledger = &self.twin.ledger;
+        ledger.restored.is_some()
+            && ledger.connected.is_some_and(|connected| {
+                self.moment.now.since(connected) < self.moment.rules.reboot
+            })
+    }
+
+    fn is_default_of_reboot(&self, report: &Report) -> bool {
+        let restored = self.twin.ledger.restored.flatten();
+        self.is_rebooting() && report.kind == ReportKind::State && report.trn < restored
+    }
+
+    /// Makes reported what the thing says.
+    fn take_in(&mut self, report: &Report, trn: Option<Trn>) {
+        let now = self.moment.now;
+        let reported = &mut self.twin.reported;
+        let changed = match report.kind {
+            ReportKind::Delta => tree::merge(&mut reported.members, &report.members, now),
+            ReportKind::State => tree::replace(&mut reported.members, &report.members, now),
+        };
+        if changed {
+            reported.timestamp = now;
+            self.changed = true;
+        }
+        if let Some(trn) = trn {
+            reported.set_trn(trn, now);
+        }
+    }
+
+    /// Rule 4: what the report settles of what is desired, and what it declines.
+    fn settle(&mut self, report: &Report, trn: Option<Trn>) {
+        let Some(desired_trn) = self.twin.desired.trn().filter(|_| self.is_unsettled()) else {
+            return;
+        };
+        let reaches = trn.is_some_and(|trn| trn >= desired_trn);
+        let answers = reaches && self.twin.ledger.sent;
+        let desired = std::mem::take(&mut self.twin.desired.members);
+        let mut left = desired.clone();
+        for (path, leaf) in tree::leaves(&desired) {
+            let has = tree::has(&self.twin.reported.members, &path, leaf);
+            if has && (reaches || self.settles(report, &path)) {
+                self.settled(&mut left, &path);
+            } else if answers {
+                self.declined(&mut left, &path, leaf);
+            }
+        }
+        if left.len() != desired.len() || left != desired {
+            self.twin.desired.timestamp = self.moment.now;
+            self.changed = true;
+        }
+        self.twin.desired.members = left;
+        if !self.is_unsettled() {
+            self.retry = Retry::Never;
+        } else if reaches {
+            self.renew_trn();
+        }
+    }
+
+    /// Whether a report that answers nothing settles this leaf: it carries it, and is not older
+    /// than what was last asked.
+    fn settles(&self, report: &Report, path: &[String]) -> bool {
+        let carries = report.kind == ReportKind::State || tree::carries(&report.members, path);
+        let never_spoke_of_trn = self.twin.reported.trn.is_none();
+        carries && (never_spoke_of_trn || !self.twin.ledger.open.contains_key(path))
+    }
+
+    fn settled(&mut self, desired: &mut tree::Members, path: &Path) {
+        tree::take_out(desired, path);
+        if tree::take_out(&mut self.twin.declined.members, path) {
+            self.twin.declined.timestamp = self.moment.now;
+        }
+    }
+
+    fn declined(&mut self, desired: &mut tree::Members, path: &Path, leaf: Leaf<'_>) {
+        tree::put(&mut self.twin.declined.members, path, leaf, self.moment.now);
+        self.twin.declined.timestamp = self.moment.now;
+        tree::take_out(desired, path);
+    }
+
+    /// What the thing once declined and now has is not declined any more.
+    fn forgive(&mut self) {
+        let declined = self.twin.declined.members.clone();
+        for (path, leaf) in tree::leaves(&declined) {
+            if tree::has(&self.twin.reported.members, &path, leaf) {
+                tree::take_out(&mut self.twin.declined.members, &path);
+                self.twin.declined.timestamp = self.moment.now;
+                self.changed = true;
+            }
+        }
+    }
+
+    fn is_unsettled(&self) -> bool {
+        !self.twin.desired.members.is_empty()
+    }
+
+    /// Whether something sent to the thing now may reach it.
+    fn may_hear(&self) -> bool {
+        self.twin.presence != Presence::Offline && self.twin.ledger.reported
+    }
+
+    /// What is desired gets a new trn, under which it has not been sent.
+    fn renew_trn(&mut self) {
+        let trn = self.twin.ledger.next_trn();
+        self.twin.desired.set_trn(trn, self.moment.now);
+        self.twin.ledger.sent = false;
+    }
+
+    fn send_unsent(&mut self) {
+        if self.is_unsettled() && !self.twin.ledger.sent && self.may_hear() {
+            self.send();
+        }
+    }
+
+    fn send(&mut self) {
+        let Some(trn) = self.twin.desired.trn() else { return };
+        self.twin.ledger.send(tree::leaves(&self.twin.desired.members), trn);
+        self.tell.push(self.delta());
+        self.plan_retry(1);
+    }
+
+    fn delta(&self) -> Tell {
+        Tell::ToThing(to_thing("delta", &State(&self.twin.desired)))
+    }
+
+    /// A thing that was offline and is heard again may answer: the sending again goes on.
+    fn resume_retry(&mut self, was: Presence) {
+        let waiting = self.is_unsettled() && self.twin.ledger.sent;
+        if was == Presence::Offline && waiting && self.retry == Retry::AsPlanned {
+            self.plan_retry(1);
+        }
+    }
+
+    fn plan_retry(&mut self, attempt: u32) {
+        let rules = self.moment.rules;
+        let doublings = attempt.saturating_sub(1);
+        self.retry = if attempt > rules.retries {
+            Retry::Never
+        } else {
+            let wait = rules.retry.saturating_mul(1_u32.checked_shl(doublings).unwrap_or(u32::MAX));
+            Retry::At(self.moment.now + wait, attempt)
+        };
+    }
+}
+
+/// The payload of a `STATE/SET`.
+fn to_thing<T: Serialize>(name: &str, state: &T) -> String {
+    let text = serde_json::to_string(state).unwrap_or_default();
+    format!(r#"{{"{name}":{text}}}"#)
+}

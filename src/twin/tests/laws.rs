@@ -1,0 +1,443 @@
+//! What holds after any sequence of SETs, reports, comings and goings, retries, restarts and delays.
+
+use std::collections::VecDeque;
+
+use proptest::{collection::vec, prelude::*};
+use serde_json::Map;
+
+use super::*;
+
+/// A thing that does what it is sent, with a wire of both directions on which messages take time.
+struct World {
+    stage: Stage,
+    thing: Value,
+    trn: Option<Value>,
+    speaks_of_trn: bool,
+    to_thing: VecDeque<Value>,
+    to_manager: VecDeque<FromThing>,
+    retry: Option<(Timestamp, u32)>,
+}
+
+#[derive(Clone, Debug)]
+enum FromThing {
+    On,
+    Off,
+    Upd(Value),
+}
+
+#[derive(Clone, Debug)]
+enum Act {
+    Set(Value),
+    ToThing,
+    ToManager,
+    /// The connection drops, with what is on its way to the thing; the thing keeps its state.
+    Reconnect,
+    /// As before, but the broker notices the old connection's end only after the new one's start.
+    ReconnectWithLateWill,
+    /// The thing forgets everything and tells its defaults.
+    Reboot,
+    Restart,
+    LoseSession,
+    RetryDue,
+    Wait(u64),
+}
+
+impl World {
+    fn new(speaks_of_trn: bool) -> Self {
+        let mut world = Self {
+            stage: stage(),
+            thing: json!({"a": 0, "n": {"x": 0}, "m": {"x": 0, "y": 1}}),
+            trn: speaks_of_trn.then(|| json!(1)),
+            speaks_of_trn,
+            to_thing: VecDeque::new(),
+            to_manager: VecDeque::new(),
+            retry: None,
+        };
+        world.to_manager.push_back(FromThing::On);
+        world.tell_all();
+        world.settle_down();
+        world
+    }
+
+    fn act(&mut self, act: &Act) {
+        match act {
+            Act::Set(members) => {
+                self.stage.set(members.clone());
+                self.post();
+            }
+            Act::ToThing => self.deliver_to_thing(),
+            Act::ToManager => self.deliver_to_manager(),
+            Act::Reconnect => self.reconnect([FromThing::Off, FromThing::On]),
+            Act::ReconnectWithLateWill => self.reconnect([FromThing::On, FromThing::Off]),
+            Act::Reboot => self.reboot(),
+            Act::Restart => {
+                self.stage.restart();
+                self.retry = None;
+                self.stage.apply(Event::Resumed);
+                self.post();
+            }
+            Act::LoseSession => {
+                self.to_manager.clear();
+                self.stage.session += 1;
+                self.stage.apply(Event::Resumed);
+                self.post();
+            }
+            Act::RetryDue => {
+                if let Some((at, attempt)) = self.retry.take() {
+                    self.stage.now = self.stage.now.max(at);
+                    self.stage.apply(Event::RetryDue(attempt));
+                    self.post();
+                }
+            }
+            Act::Wait(seconds) => {
+                self.stage.wait(*seconds);
+            }
+        }
+    }
+
+    fn reconnect(&mut self, messages: [FromThing; 2]) {
+        self.to_thing.clear();
+        self.to_manager.extend(messages);
+    }
+
+    fn reboot(&mut self) {
+        self.reconnect([FromThing::Off, FromThing::On]);
+        if self.speaks_of_trn {
+            self.thing = json!({"a": 0, "n": {"x": 0}});
+            self.trn = None;
+            self.tell_all();
+        }
+        // The defaults are on their way at once: while they are, no time passes.
+        while !self.to_manager.is_empty() {
+            self.deliver_to_manager();
+        }
+    }
+
+    /// Puts on the wire what the last event had told.
+    fn post(&mut self) {
+        match self.stage.last.retry {
+            Retry::AsPlanned => {}
+            Retry::At(at, attempt) => self.retry = Some((at, attempt)),
+            Retry::Never => self.retry = None,
+        }
+        for told in self.stage.told() {
+            if told != "UPD" {
+                self.to_thing.push_back(told);
+            }
+        }
+    }
+
+    fn tell_all(&mut self) {
+        let mut state = self.thing.clone();
+        if let Some(trn) = &self.trn {
+            state["trn"] = trn.clone();
+        }
+        self.to_manager.push_back(FromThing::Upd(json!({"state": state})));
+    }
+
+    fn deliver_to_thing(&mut self) {
+        let Some(message) = self.to_thing.pop_front() else { return };
+        if message == "GET" {
+            return self.tell_all();
+        }
+        let (kind, mut patch) = match (message.get("delta"), message.get("state")) {
+            (Some(delta), _) => ("delta", delta.clone()),
+            (_, Some(state)) => ("state", state.clone()),
+            _ => panic!("{message} is neither"),
+        };
+        let trn = patch.as_object_mut().unwrap().remove("trn");
+        if self.speaks_of_trn {
+            self.trn = trn.or(self.trn.take());
+        }
+        if kind == "state" {
+            self.thing = json!({});
+        }
+        merge(&mut self.thing, &patch);
+        if let Some(trn) = &self.trn {
+            patch["trn"] = trn.clone();
+        }
+        self.to_manager.push_back(FromThing::Upd(json!({kind: patch})));
+    }
+
+    fn deliver_to_manager(&mut self) {
+        match self.to_manager.pop_front() {
+            None => return,
+            Some(FromThing::On) => self.stage.on(),
+            Some(FromThing::Off) => self.stage.apply(Event::Gone),
+            Some(FromThing::Upd(payload)) => self.stage.report(payload),
+        };
+        self.post();
+    }
+
+    fn settle_down(&mut self) {
+        for _ in 0..1000 {
+            if self.to_thing.is_empty() && self.to_manager.is_empty() {
+                return;
+            }
+            self.deliver_to_thing();
+            self.deliver_to_manager();
+        }
+        panic!("thing and manager never stop talking");
+    }
+}
+
+/// A second reading of RFC 7396.
+fn merge(target: &mut Value, patch: &Value) {
+    let Value::Object(patch) = patch else {
+        *target = patch.clone();
+        return;
+    };
+    if !target.is_object() {
+        *target = json!({});
+    }
+    let members = target.as_object_mut().unwrap();
+    for (name, value) in patch {
+        if value.is_null() {
+            members.remove(name);
+        } else {
+            merge(members.entry(name).or_insert(Value::Null), value);
+        }
+    }
+}
+
+fn without_empty_objects(value: &Value) -> Value {
+    match value {
+        Value::Object(members) => members
+            .iter()
+            .map(|(name, value)| (name.clone(), without_empty_objects(value)))
+            .filter(|(_, value)| *value != json!({}))
+            .collect(),
+        value => value.clone(),
+    }
+}
+
+fn some_of(
+    members: impl Strategy<Value = (&'static str, Value)>,
+    most: usize,
+) -> impl Strategy<Value = Value> {
+    vec(members, 0..=most).prop_map(|members| {
+        Value::Object(members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+    })
+}
+
+/// SETs whose sum is plain: `n` is a value or a whole object, `m` always an object.
+///
+/// A part of an object over a pending value is left out: what it does away with goes by what the
+/// thing has reported, and a member that is on its way there has not been reported yet.
+fn any_set() -> impl Strategy<Value = Value> {
+    let small = || (0..3_u8).prop_map(|value| json!(value));
+    let leaf = move || prop_oneof![4 => small(), 1 => Just(Value::Null)];
+    let name = || prop::sample::select(vec!["x", "y"]);
+    some_of(
+        prop_oneof![
+            (Just("a"), leaf()),
+            (Just("b"), leaf()),
+            (Just("n"), leaf()),
+            (Just("n"), (small(), small()).prop_map(|(x, y)| json!({"x": x, "y": y}))),
+            (Just("m"), some_of((name(), leaf()), 2)),
+        ],
+        3,
+    )
+}
+
+fn any_act() -> impl Strategy<Value = Act> {
+    prop_oneof![
+        6 => any_set().prop_map(Act::Set),
+        6 => Just(Act::ToThing),
+        6 => Just(Act::ToManager),
+        1 => Just(Act::Reconnect),
+        1 => Just(Act::ReconnectWithLateWill),
+        1 => Just(Act::Reboot),
+        1 => Just(Act::Restart),
+        1 => Just(Act::LoseSession),
+        1 => Just(Act::RetryDue),
+        1 => (0..20_u64).prop_map(Act::Wait),
+    ]
+}
+
+/// Anything that may happen to a twin, from things and clients that keep no rules.
+fn any_event() -> impl Strategy<Value = Event> {
+    let json = prop_oneof![
+        Just(Value::Null),
+        (0..3_u8).prop_map(|value| json!(value)),
+        Just(json!([1, {"x": null}])),
+    ]
+    .prop_recursive(3, 12, 3, |inner| {
+        prop::collection::btree_map("[ab]|timestamp", inner, 0..3)
+            .prop_map(|members| Value::Object(members.into_iter().collect::<Map<_, _>>()))
+    });
+    let members = prop::collection::btree_map("[ab]|timestamp", json, 0..3)
+        .prop_map(|members| members.into_iter().collect::<Map<_, _>>());
+    let trn = prop_oneof![
+        Just(Value::Null),
+        (0..12_u32).prop_map(|trn| json!(trn)),
+        Just(json!(0x7fff_ffff_u32)),
+    ];
+    let report = (members.clone(), trn, prop::sample::select(vec!["delta", "state"])).prop_map(
+        |(mut members, trn, kind)| {
+            members.insert("trn".into(), trn);
+            let payload = json!({kind: members}).to_string();
+            Event::Reported(Report::parse(payload.as_bytes(), usize::MAX).unwrap())
+        },
+    );
+    prop_oneof![
+        6 => report,
+        6 => members.prop_map(|members| Event::Set { members, version: None }),
+        1 => Just(Event::Connected),
+        1 => Just(Event::Gone),
+        1 => Just(Event::Get),
+        1 => Just(Event::Resumed),
+        1 => (1..6_u32).prop_map(Event::RetryDue),
+        1 => Just(Event::Delete),
+    ]
+}
+
+/// Whether a meta document has the members of its state, and times where that has leaves.
+fn mirrors(state: &Value, meta: &Value, top: bool) -> bool {
+    let (Value::Object(state), Value::Object(meta)) = (state, meta) else {
+        return !state.is_object() && meta.is_number();
+    };
+    let own = |name: &str| top && name == "timestamp";
+    meta.keys().all(|name| own(name) || state.contains_key(name))
+        && state.iter().all(|(name, value)| {
+            meta.get(name).is_some_and(|meta| own(name) || mirrors(value, meta, false))
+        })
+}
+
+fn has_null(value: &Value) -> bool {
+    value.as_object().is_some_and(|members| members.values().any(|v| v.is_null() || has_null(v)))
+}
+
+fn without_trns(document: &Value) -> Value {
+    let mut document = document.clone();
+    for part in ["reported", "desired", "declined"] {
+        document[part].as_object_mut().unwrap().remove("trn");
+    }
+    json!([document["reported"], document["desired"], document["declined"]])
+}
+
+fn declined_is_not_reported(document: &Value) -> bool {
+    fn differs(declined: &Value, reported: Option<&Value>) -> bool {
+        match (declined, reported) {
+            (Value::Object(declined), reported) if !declined.is_empty() => {
+                declined.iter().all(|(name, value)| {
+                    differs(value, reported.and_then(|members| members.get(name)))
+                })
+            }
+            (Value::Object(_), reported) => !reported.is_some_and(Value::is_object),
+            (Value::Null, reported) => reported.is_some(),
+            (value, reported) => reported != Some(value),
+        }
+    }
+    document["declined"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .all(|(name, value)| differs(value, document["reported"].get(name)))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_thing_that_does_what_it_is_sent_ends_as_the_last_sets_want_it(
+        acts in vec(any_act(), 0..40),
+    ) {
+        let mut world = World::new(true);
+        let mut wish = world.thing.clone();
+        for act in &acts {
+            world.act(act);
+            if let Act::Set(members) = act {
+                merge(&mut wish, members);
+            }
+        }
+        world.settle_down();
+        world.act(&Act::Reconnect);
+        world.settle_down();
+        prop_assert!(world.stage.is_settled(), "{}", world.stage.document());
+        prop_assert_eq!(world.stage.declined(), json!({}));
+        prop_assert_eq!(without_empty_objects(&world.thing), without_empty_objects(&wish));
+        let mut reported = world.stage.reported();
+        reported.as_object_mut().unwrap().remove("trn");
+        prop_assert_eq!(without_empty_objects(&reported), without_empty_objects(&world.thing));
+    }
+
+    #[test]
+    fn a_thing_that_stays_connected_settles_without_returning(
+        acts in vec(prop_oneof![
+            any_set().prop_map(Act::Set), Just(Act::ToThing), Just(Act::ToManager), Just(Act::Restart),
+        ], 0..40),
+        speaks_of_trn in any::<bool>(),
+    ) {
+        let mut world = World::new(speaks_of_trn);
+        let mut wish = world.thing.clone();
+        for act in &acts {
+            world.act(act);
+            if let Act::Set(members) = act {
+                merge(&mut wish, members);
+            }
+        }
+        world.settle_down();
+        prop_assert!(world.stage.is_settled(), "{}", world.stage.document());
+        prop_assert_eq!(world.stage.declined(), json!({}));
+        prop_assert_eq!(without_empty_objects(&world.thing), without_empty_objects(&wish));
+    }
+
+    #[test]
+    fn a_thing_that_never_speaks_of_trn_settles_too(acts in vec(any_act(), 0..40)) {
+        let mut world = World::new(false);
+        acts.iter().for_each(|act| world.act(act));
+        world.settle_down();
+        world.act(&Act::Reconnect);
+        world.settle_down();
+        prop_assert!(world.stage.is_settled(), "{}", world.stage.document());
+        prop_assert_eq!(world.stage.declined(), json!({}));
+    }
+
+    #[test]
+    fn the_documents_keep_the_rules_whatever_happens(
+        events in vec((any_event(), 0..9_u64, 1..3_i64, any::<bool>()), 0..30),
+    ) {
+        let mut stage = stage();
+        for (event, seconds, session, restart) in events {
+            let (before, deleted) = (stage.document(), event == Event::Delete);
+            stage.wait(seconds).session = session;
+            if restart {
+                stage.restart();
+            }
+            let revision = stage.twin.revision();
+            stage.apply(event);
+            let stored = u64::from(stage.last.commit.is_some());
+            prop_assert_eq!(stage.twin.revision(), revision + stored);
+            let after = stage.document();
+            for part in ["reported", "desired", "declined"] {
+                let meta = &after[format!("{part}Meta")];
+                prop_assert!(mirrors(&after[part], meta, true), "{}", after);
+            }
+            prop_assert!(!has_null(&after["reported"]), "{}", after);
+            prop_assert!(declined_is_not_reported(&after), "{}", after);
+            prop_assert_eq!(after["declined"].get("trn"), None);
+            if !stage.is_settled() {
+                prop_assert!(after["desired"].get("trn").is_some(), "{}", after);
+            }
+            if !deleted {
+                let changed = without_trns(&before) != without_trns(&after);
+                let rise = after["version"].as_u64().unwrap() - before["version"].as_u64().unwrap();
+                prop_assert_eq!(rise, u64::from(changed), "{} {}", before, after);
+            }
+            for told in stage.told() {
+                if let Some(delta) = told.get("delta") {
+                    prop_assert_eq!(delta, &after["desired"]);
+                }
+                if let Some(state) = told.get("state") {
+                    prop_assert_eq!(state, &after["reported"]);
+                }
+            }
+            if stage.twin.exists() {
+                let again = Twin::from_record(&stage.twin.to_record()).unwrap();
+                prop_assert_eq!(again.to_payload(session), stage.twin.to_payload(session));
+                prop_assert_eq!(again.ledger, stage.twin.ledger.clone());
+            }
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! Twins as text, and back.
+
+use super::*;
+
+fn busy() -> Stage {
+    let mut stage = reporting(json!({"trn": 3, "a": {"b": 1, "e": {}}, "l": [1, {"x": null}]}));
+    stage.set(json!({"a": {"b": 2}, "x": null, "y": {}})).report(json!({"delta": {"trn": 4}}));
+    stage.wait(9).on().set(json!({"l": 7, "a": {"b": 5}}));
+    stage
+}
+
+#[test]
+fn a_twin_read_back_is_the_twin_that_was_stored() {
+    let stage = busy();
+    let record = stage.twin.to_record();
+    assert_eq!(Twin::from_record(&record).unwrap(), stage.twin);
+    assert!(record.unsettled && record.online == Some(true));
+    assert!(record.revision > record.version);
+}
+
+#[test]
+fn a_record_of_the_original_is_read_as_it_stands() {
+    let mut record = busy().twin.to_record();
+    record.sent = String::new();
+    record.reported = r#"{"trn":7,"on":true}"#.into();
+    record.reported_meta = r#"{"timestamp":5,"on":3}"#.into();
+    record.desired = r#"{"trn":9,"on":false}"#.into();
+    record.desired_meta = "{}".into();
+    let mut stage = stage();
+    stage.twin = Twin::from_record(&record).unwrap();
+    assert_eq!(stage.part("reportedMeta"), json!({"timestamp": 5, "trn": 5, "on": 3}));
+    assert_eq!(stage.part("desiredMeta"), json!({"timestamp": 0, "trn": 0, "on": 0}));
+    stage.apply(Event::Resumed);
+    assert_eq!(stage.told(), [json!({"delta": {"trn": 9, "on": false}})]);
+    stage.set(json!({"x": 1}));
+    assert_eq!(stage.desired()["trn"], json!(10));
+}
+
+#[test]
+fn a_record_that_is_no_twin_says_which_column() {
+    let mut record = busy().twin.to_record();
+    record.declined = "[]".into();
+    assert_eq!(
+        Twin::from_record(&record).unwrap_err().to_string(),
+        "column declined is not what a twin has there: invalid type: sequence, expected a map at line 1 column 0"
+    );
+}
