@@ -1,9 +1,33 @@
 //! The broker: the only place that names paho_mqtt.
+//!
+//! [`start`] gives a [`Bridge`]. What comes in goes through the inbox (`inbox.rs`, filled by paho's
+//! thread in `intake.rs`) and is handed on as [`Arrived`]; what goes out waits in a window of our
+//! own (`window.rs`). Each connection has a paho client of its own (`connect.rs` and `client.rs` say
+//! why).
 
-use std::{sync::Arc, time::Duration};
+mod backoff;
+mod bridge;
+mod client;
+mod clock;
+mod connect;
+mod counters;
+mod inbox;
+mod intake;
+mod options;
+mod send;
+mod subscribe;
+mod trouble;
+mod window;
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use actix::prelude::*;
 
+pub use self::{
+    bridge::Bridge,
+    clock::now,
+    counters::{Count, Counters},
+};
 use crate::protocol::{ResponseTopic, ThingId, Timestamp, Topic};
 
 /// A message of the protocol came in.
@@ -118,23 +142,90 @@ pub struct MqttSettings {
     /// The broker's port.
     pub port: u16,
     /// The chain of CA certificates to trust, as a PEM file: turns TLS on.
-    pub ca_file: Option<std::path::PathBuf>,
+    pub ca_file: Option<PathBuf>,
     /// The client's own certificate, as a PEM file.
-    pub cert_file: Option<std::path::PathBuf>,
+    pub cert_file: Option<PathBuf>,
     /// The key that goes with it, as a PEM file.
-    pub key_file: Option<std::path::PathBuf>,
+    pub key_file: Option<PathBuf>,
     /// The version of MQTT.
     pub version: Version,
     /// How often to give a sign of life, from 5 s.
     pub keep_alive: Duration,
-    /// The most publishes that may be unacknowledged at once.
+    /// How long the broker keeps our session while we are away. Only MQTT 5 says it; in whole
+    /// seconds, from 1.
+    pub session_expiry: Duration,
+    /// The most publishes that may be unacknowledged at once, 1 to 60 000.
     pub window: usize,
     /// The most entries of the inbox that may be under way at once.
     pub under_way: usize,
+    /// The most bytes that the inbox may hold. Above it the bridge disconnects until half of it
+    /// is dealt with, and the broker holds the rest.
+    pub inbox_bytes: usize,
     /// What to subscribe to.
     pub filters: Vec<String>,
     /// Whether to give up at once on what trying again does not mend.
     pub fail_fast: bool,
+}
+
+/// Who hears of what the bridge does.
+#[derive(Clone, Debug)]
+pub struct Listeners {
+    /// Takes what came in, in order.
+    pub router: Recipient<Arrived>,
+    /// Hears of the connection.
+    pub link: Recipient<Link>,
+    /// Hears of acknowledged publishes.
+    pub acked: Recipient<Acked>,
+    /// Hears of what ends the process under `fail_fast`.
+    pub fatal: Recipient<Fatal>,
+}
+
+/// Settings with which no connection can be tried.
+#[derive(Debug, thiserror::Error)]
+pub enum MqttError {
+    /// A file of the TLS settings cannot be read.
+    #[error("{what} {}: {source}", path.display())]
+    File {
+        /// Which of the files.
+        what: &'static str,
+        /// Where it was looked for.
+        path: PathBuf,
+        /// Why it cannot be read.
+        source: std::io::Error,
+    },
+    /// A key without its certificate, or either without a CA.
+    #[error("a client certificate needs three files: the CA's, its own and its key's")]
+    PartOfTls,
+    /// A text that MQTT cannot carry.
+    #[error("the {0} holds a NUL character, which MQTT does not carry")]
+    Nul(&'static str),
+    /// paho does not take the settings.
+    #[error("broker {host}:{port}: {reason}")]
+    Client {
+        /// The broker's name.
+        host: String,
+        /// The broker's port.
+        port: u16,
+        /// What paho says.
+        reason: String,
+    },
+}
+
+/// Starts the bridge on this arbiter, and with it the first attempt to connect.
+///
+/// `session` is the number of the last known session at the broker; it stays in force if the
+/// broker still has that session.
+///
+/// # Errors
+/// [`MqttError`] for settings with which no attempt can succeed. A broker that is away is no error:
+/// it is tried until it is there.
+pub fn start(
+    settings: MqttSettings,
+    session: i64,
+    to: Listeners,
+) -> Result<Addr<Bridge>, MqttError> {
+    options::check(&settings)?;
+    Ok(Bridge::start_with(settings, session, to))
 }
 
 /// A text that is never shown.

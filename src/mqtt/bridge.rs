@@ -1,0 +1,234 @@
+//! The actor between the broker and the others: what it holds, and what it is asked.
+
+use std::{collections::BTreeSet, rc::Rc, sync::Arc, time::Instant};
+
+use actix::prelude::*;
+use tokio::sync::oneshot;
+
+use super::{
+    Arrived, Close, Count, Counters, Done, Listeners, MqttSettings, Publish, Quiesce, Respond,
+    backoff::Backoff,
+    client::Client,
+    inbox::{Entry, Inbox},
+    intake::Intake,
+    send,
+    trouble::OncePerMinute,
+    window::Window,
+};
+
+/// The most entries that are read from the inbox in one go.
+const PORTION: usize = 256;
+
+/// Hands on what the broker sends, and sends what the others publish.
+pub struct Bridge {
+    pub(super) settings: MqttSettings,
+    pub(super) to: Listeners,
+    pub(super) intake: Arc<Intake>,
+    pub(super) phase: Phase,
+    /// The number of the present attempt to connect, or of what came of it.
+    pub(super) connection: u64,
+    /// The last connection of which `Link::Up` was told: what came by later ones waits.
+    pub(super) told: u64,
+    /// Since when the present connection stands.
+    pub(super) since: Instant,
+    pub(super) backoff: Backoff,
+    /// The line that was logged last about why there is no connection.
+    pub(super) trouble: Option<String>,
+    /// The filters that the broker refuses, as far as we know.
+    pub(super) refused: BTreeSet<String>,
+    /// Whether LC/ON has been said on this connection.
+    pub(super) said_on: bool,
+    pub(super) window: Window,
+    /// The largest packet that the broker takes, in bytes.
+    pub(super) maximum_packet: Option<u32>,
+    pub(super) refusals: OncePerMinute,
+    pub(super) counters: Counters,
+    quiescing: Vec<oneshot::Sender<()>>,
+}
+
+/// Where the connection stands.
+pub(super) enum Phase {
+    /// A timer will start the next attempt.
+    Waiting,
+    /// An attempt is under way.
+    Connecting,
+    /// Connected.
+    Up(Rc<Client>),
+    /// The inbox is full; the connection is being closed.
+    Pausing,
+    /// The inbox is full; there is no connection until half of it is done.
+    Paused,
+    /// Closed for good.
+    Closed,
+}
+
+impl Bridge {
+    /// Starts the actor, and its first attempt to connect.
+    pub(super) fn start_with(settings: MqttSettings, session: i64, to: Listeners) -> Addr<Self> {
+        Self::create(|ctx| {
+            let bridge = ctx.address().downgrade();
+            let inbox = Inbox::new(move || {
+                if let Some(bridge) = bridge.upgrade() {
+                    bridge.do_send(Look);
+                }
+            });
+            Self {
+                window: Window::new(settings.window.clamp(1, 60_000)),
+                intake: Arc::new(Intake::new(inbox, session)),
+                settings,
+                to,
+                phase: Phase::Waiting,
+                connection: 0,
+                told: 0,
+                since: Instant::now(),
+                backoff: Backoff::default(),
+                trouble: None,
+                refused: BTreeSet::new(),
+                said_on: false,
+                maximum_packet: None,
+                refusals: OncePerMinute::default(),
+                counters: Counters::default(),
+                quiescing: Vec::new(),
+            }
+        })
+    }
+
+    /// Hands on what has come in, as long as few enough entries are under way.
+    pub(super) fn hand_on(&mut self) {
+        loop {
+            let room = self.settings.under_way.saturating_sub(self.intake.inbox.load().under_way);
+            let entries = self.intake.inbox.read(room.min(PORTION), self.told);
+            if entries.is_empty() {
+                return;
+            }
+            for entry in entries {
+                self.hand_on_one(entry);
+            }
+        }
+    }
+
+    fn hand_on_one(&mut self, Entry { number, message }: Entry) {
+        self.counters.received += 1;
+        match message.topic.parse() {
+            Ok(topic) => {
+                let respond = self.respond(message.response_topic, message.correlation);
+                let (payload, at, session) = (message.payload, message.at, message.session);
+                self.to.router.do_send(Arrived { number, topic, payload, respond, at, session });
+            }
+            Err(error) => {
+                log::debug!("ignored: {error}");
+                self.counters.ignored_topic += 1;
+                self.intake.inbox.done(number);
+            }
+        }
+    }
+
+    fn respond(&mut self, topic: Option<String>, correlation: Option<Vec<u8>>) -> Option<Respond> {
+        match topic?.parse() {
+            Ok(topic) => Some(Respond { topic, correlation }),
+            Err(error) => {
+                log::debug!("ignored: {error}");
+                self.counters.ignored_response_topic += 1;
+                None
+            }
+        }
+    }
+
+    /// Tells those who wait for it that nothing is left to do.
+    pub(super) fn tell_if_quiet(&mut self) {
+        let load = self.intake.inbox.load();
+        if !self.quiescing.is_empty() && load.unread + load.under_way == 0 && self.window.is_empty()
+        {
+            for waiting in self.quiescing.drain(..) {
+                // Who no longer waits needs no answer.
+                waiting.send(()).ok();
+            }
+        }
+    }
+}
+
+impl Actor for Bridge {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        self.attempt(ctx);
+    }
+}
+
+/// Something has come into the inbox.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Look;
+
+impl Handler<Look> for Bridge {
+    type Result = ();
+
+    fn handle(&mut self, Look: Look, ctx: &mut Self::Context) {
+        self.intake.inbox.rest();
+        self.hand_on();
+        self.pause_if_full(ctx);
+        self.tell_if_quiet();
+    }
+}
+
+impl Handler<Done> for Bridge {
+    type Result = ();
+
+    fn handle(&mut self, Done(number): Done, ctx: &mut Self::Context) {
+        if self.intake.inbox.done(number) {
+            self.hand_on();
+            self.resume_if_drained(ctx);
+            self.tell_if_quiet();
+        }
+    }
+}
+
+impl Handler<Publish> for Bridge {
+    type Result = ();
+
+    fn handle(&mut self, publish: Publish, ctx: &mut Self::Context) {
+        self.window.push(publish);
+        self.send_on(ctx);
+    }
+}
+
+impl Handler<Quiesce> for Bridge {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, Quiesce: Quiesce, _: &mut Self::Context) -> Self::Result {
+        let (tell, told) = oneshot::channel();
+        self.quiescing.push(tell);
+        self.tell_if_quiet();
+        Box::pin(async move { drop(told.await) })
+    }
+}
+
+impl Handler<Close> for Bridge {
+    type Result = ResponseFuture<()>;
+
+    /// Without a connection there is nobody to say LC/OFF to: the will has said it.
+    fn handle(&mut self, Close: Close, _: &mut Self::Context) -> Self::Result {
+        match std::mem::replace(&mut self.phase, Phase::Closed) {
+            Phase::Up(client) => {
+                Box::pin(send::say_farewell(client, self.settings.client_id.clone()))
+            }
+            Phase::Waiting | Phase::Connecting | Phase::Pausing | Phase::Paused | Phase::Closed => {
+                Box::pin(std::future::ready(()))
+            }
+        }
+    }
+}
+
+impl Handler<Count> for Bridge {
+    type Result = Counters;
+
+    fn handle(&mut self, Count: Count, _: &mut Self::Context) -> Counters {
+        let unreadable = self.intake.unreadable();
+        Counters {
+            received: self.counters.received + unreadable,
+            ignored_topic: self.counters.ignored_topic + unreadable,
+            ignored_retained: self.intake.retained(),
+            ..self.counters
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! A paho client, for one connection, with care for what paho does at its end.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+};
+
+use actix_rt::task::JoinHandle;
+use paho_mqtt::{
+    AsyncClient, ConnectOptions, DeliveryToken, Error, Message, QoS, Result, ServerResponse, Token,
+};
+
+/// A paho client that is let go of on a thread of its own.
+///
+/// - paho may wait for its threads when a client goes, some hundred milliseconds.
+/// - The last handle of a client must not go inside a callback, where paho's global lock is held:
+///   the process would wait for itself. A token of `connect` has a handle until the callback returns
+///   that completes it.
+/// - A publish that fails while it is written to the socket is freed by paho, and freed again with
+///   the client. So a client with such a publish is kept for ever instead.
+pub(super) struct Client {
+    paho: AsyncClient,
+    /// What has been published and not answered, as far as we know.
+    waiting: Mutex<VecDeque<(JoinHandle<()>, DeliveryToken)>>,
+    /// Whether a publish failed while it was written.
+    spoilt: Arc<AtomicBool>,
+}
+
+impl From<AsyncClient> for Client {
+    fn from(paho: AsyncClient) -> Self {
+        Self { paho, waiting: Mutex::default(), spoilt: Arc::default() }
+    }
+}
+
+impl Client {
+    /// Connects, and waits for it.
+    pub(super) fn connect(&self, options: ConnectOptions) -> Result<ServerResponse> {
+        self.paho.connect(options).wait()
+    }
+
+    /// Whether the connection stands.
+    pub(super) fn is_connected(&self) -> bool {
+        self.paho.is_connected()
+    }
+
+    /// Publishes, and has a task of this arbiter call `then` with the outcome, unless the client
+    /// goes first.
+    pub(super) fn publish(&self, message: Message, then: impl FnOnce(Result<()>) + 'static) {
+        let token = self.paho.publish(message);
+        let (answer, spoilt) = (token.clone(), Arc::clone(&self.spoilt));
+        let task = actix::spawn(async move {
+            let result = answer.await;
+            if is_write_error(&result) {
+                spoilt.store(true, Ordering::Relaxed);
+            }
+            then(result);
+        });
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.push_back((task, token));
+        while waiting.front().is_some_and(|(task, _)| task.is_finished()) {
+            waiting.pop_front();
+        }
+    }
+
+    /// Subscribes at QoS 1.
+    pub(super) fn subscribe(&self, filters: &[String]) -> Token {
+        self.paho.subscribe_many(filters, &vec![QoS::AtLeastOnce; filters.len()])
+    }
+
+    /// Disconnects and keeps the session: a DISCONNECT without a session expiry leaves CONNECT's.
+    pub(super) fn disconnect(&self) -> Token {
+        self.paho.disconnect(None)
+    }
+}
+
+impl Drop for Client {
+    /// Whose task is aborted here has not seen its outcome and never will: the thread looks at it.
+    fn drop(&mut self) {
+        let waiting = self.waiting.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let abort = |(task, token): (JoinHandle<()>, DeliveryToken)| {
+            task.abort();
+            token
+        };
+        let tokens: Vec<_> = waiting.drain(..).map(abort).collect();
+        let (paho, spoilt) = (self.paho.clone(), Arc::clone(&self.spoilt));
+        let let_go = move || {
+            // It takes paho's lock, and so waits until a callback that still runs is over.
+            paho.is_connected();
+            let mut outcomes = tokens.into_iter().map(|token| Token::from(token).try_wait());
+            let failed = outcomes.any(|outcome| outcome.is_some_and(|o| is_write_error(&o)));
+            if failed || spoilt.load(Ordering::Relaxed) {
+                log::debug!("a broken connection's client is kept: paho cannot free it");
+                std::mem::forget(paho);
+            }
+        };
+        if let Err(error) = thread::Builder::new().name("mqtt-end".into()).spawn(let_go) {
+            log::warn!("a thread to end a connection on: {error}");
+        }
+    }
+}
+
+/// paho says so of nothing else: a publish that is given up otherwise is an incomplete operation.
+fn is_write_error<T>(result: &Result<T>) -> bool {
+    matches!(result, Err(Error::Failure))
+}

@@ -1,0 +1,253 @@
+//! Our settings and messages in paho's terms.
+
+use std::{fs::File, path::Path, time::Duration};
+
+use paho_mqtt::{
+    AsyncClient, ConnectOptions, ConnectOptionsBuilder, CreateOptionsBuilder, Message,
+    MessageBuilder, Properties, PropertyCode, QoS, SslOptions, SslOptionsBuilder,
+};
+
+use super::{Destination, MqttError, MqttSettings, Publish, Version};
+use crate::protocol::{ThingId, ThingTopic, Topic};
+
+/// An attempt to connect ends after this long. paho looks at it every 3 s.
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Room beside the window for what does not go through it: LC, and the subscription.
+const BESIDE: usize = 16;
+
+/// Finds what no attempt to connect could get past.
+pub(super) fn check(settings: &MqttSettings) -> Result<(), MqttError> {
+    let texts = [
+        ("user name", settings.user.as_deref()),
+        ("password", settings.password.as_ref().map(|password| password.0.as_str())),
+        ("broker's name", Some(settings.host.as_str())),
+    ];
+    if let Some((what, _)) = texts.iter().find(|(_, text)| text.is_some_and(|t| t.contains('\0'))) {
+        return Err(MqttError::Nul(what));
+    }
+    if settings.filters.iter().any(|filter| filter.contains('\0')) {
+        return Err(MqttError::Nul("subscription"));
+    }
+    readable("CA file", settings.ca_file.as_deref())?;
+    readable("certificate file", settings.cert_file.as_deref())?;
+    readable("key file", settings.key_file.as_deref())?;
+    match (&settings.ca_file, &settings.cert_file, &settings.key_file) {
+        (_, None, None) | (Some(_), Some(_), Some(_)) => {}
+        (None, ..) | (_, None, _) | (.., None) => return Err(MqttError::PartOfTls),
+    }
+    connect(settings).map(drop)
+}
+
+fn readable(what: &'static str, path: Option<&Path>) -> Result<(), MqttError> {
+    let Some(path) = path else { return Ok(()) };
+    let failed = |source| MqttError::File { what, path: path.to_owned(), source };
+    File::open(path).map(drop).map_err(failed)
+}
+
+/// A client for one connection.
+pub(super) fn client(settings: &MqttSettings) -> Result<AsyncClient, MqttError> {
+    let scheme = if settings.ca_file.is_some() { "mqtts" } else { "mqtt" };
+    let host = match settings.host.as_str() {
+        v6 if v6.contains(':') && !v6.starts_with('[') => format!("[{v6}]"),
+        host => host.to_owned(),
+    };
+    CreateOptionsBuilder::new()
+        .server_uri(format!("{scheme}://{host}:{}", settings.port))
+        .client_id(settings.client_id.as_str())
+        .mqtt_version(version(settings))
+        .persistence(None)
+        .max_buffered_messages(at_once(settings).into())
+        .create_client()
+        .map_err(|error| refused(settings, &error))
+}
+
+/// How to connect: keeping the session, and with LC/OFF as the will.
+pub(super) fn connect(settings: &MqttSettings) -> Result<ConnectOptions, MqttError> {
+    let mut options = match settings.version {
+        Version::V3 => ConnectOptionsBuilder::new_v3(),
+        Version::V5 => ConnectOptionsBuilder::new_v5(),
+    };
+    options
+        .keep_alive_interval(settings.keep_alive)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .max_inflight(at_once(settings).into())
+        .will_message(life_cycle(&settings.client_id, ThingTopic::LcOff));
+    match settings.version {
+        Version::V3 => options.clean_session(false),
+        Version::V5 => options.clean_start(false).properties(session(settings)),
+    };
+    if let Some(user) = &settings.user {
+        options.user_name(user.as_str());
+    }
+    if let Some(password) = &settings.password {
+        options.password(password.0.as_str());
+    }
+    if let Some(ca) = &settings.ca_file {
+        options.ssl_options(tls(settings, ca).map_err(|error| refused(settings, &error))?);
+    }
+    Ok(options.finalize())
+}
+
+/// `{"online":1}` on LC/ON, `{"online":0}` on LC/OFF.
+pub(super) fn life_cycle(id: &ThingId, kind: ThingTopic) -> Message {
+    let payload = if kind == ThingTopic::LcOn { r#"{"online":1}"# } else { r#"{"online":0}"# };
+    Message::new(Topic::Thing(id.clone(), kind).to_string(), payload, QoS::AtLeastOnce)
+}
+
+/// A publish as the version of MQTT can say it: only MQTT 5 has correlation data.
+pub(super) fn message(publish: &Publish, version: Version) -> Message {
+    let message = MessageBuilder::new().payload(&*publish.payload).qos(QoS::AtLeastOnce);
+    match &publish.to {
+        Destination::Topic(topic) => message.topic(topic.to_string()).finalize(),
+        Destination::Response(respond) => {
+            let message = message.topic(respond.topic.as_str());
+            match &respond.correlation {
+                Some(correlation) if version == Version::V5 => message
+                    .properties(property(|p| {
+                        p.push_binary(PropertyCode::CorrelationData, correlation.as_slice())
+                    }))
+                    .finalize(),
+                Some(_) | None => message.finalize(),
+            }
+        }
+    }
+}
+
+/// The size of the PUBLISH packet of this message, in bytes, as the broker's limit counts it.
+pub(super) fn packet_size(message: &Message, version: Version) -> usize {
+    const PACKET_ID: usize = 2;
+    const TOPIC_LENGTH: usize = 2;
+    let properties = match version {
+        Version::V3 => 0,
+        Version::V5 => {
+            // An identifier and a length before the data.
+            let correlation = message.properties().get_binary(PropertyCode::CorrelationData);
+            let length = correlation.map_or(0, |data| 3 + data.len());
+            length + bytes_of_length(length)
+        }
+    };
+    let rest =
+        TOPIC_LENGTH + message.topic().len() + PACKET_ID + properties + message.payload().len();
+    1 + bytes_of_length(rest) + rest
+}
+
+/// How many bytes MQTT writes a length in.
+fn bytes_of_length(length: usize) -> usize {
+    match length {
+        0..0x80 => 1,
+        0x80..0x4000 => 2,
+        0x4000..0x20_0000 => 3,
+        0x20_0000.. => 4,
+    }
+}
+
+/// Not zero: paho would then clear away what was in flight when the connection breaks, and a publish
+/// that failed while it was written is freed twice (see `client.rs`).
+fn session(settings: &MqttSettings) -> Properties {
+    let seconds = u32::try_from(settings.session_expiry.as_secs()).unwrap_or(u32::MAX).max(1);
+    property(|p| p.push_u32(PropertyCode::SessionExpiryInterval, seconds))
+}
+
+/// Properties with one property of a type that fits its code, which cannot be refused.
+fn property(push: impl FnOnce(&mut Properties) -> paho_mqtt::Result<()>) -> Properties {
+    let mut properties = Properties::new();
+    if let Err(error) = push(&mut properties) {
+        log::error!("an MQTT property was refused: {error}");
+    }
+    properties
+}
+
+fn tls(settings: &MqttSettings, ca: &Path) -> paho_mqtt::Result<SslOptions> {
+    let mut options = SslOptionsBuilder::new();
+    options.trust_store(ca)?.enable_server_cert_auth(true).verify(true);
+    options.disable_default_trust_store(true);
+    if let (Some(cert), Some(key)) = (&settings.cert_file, &settings.key_file) {
+        options.key_store(cert)?.private_key(key)?;
+    }
+    Ok(options.finalize())
+}
+
+/// paho's own bounds: what is above the window never comes to it.
+fn at_once(settings: &MqttSettings) -> u16 {
+    u16::try_from(settings.window.saturating_add(BESIDE)).unwrap_or(u16::MAX)
+}
+
+fn version(settings: &MqttSettings) -> paho_mqtt::MqttVersion {
+    match settings.version {
+        Version::V3 => paho_mqtt::MqttVersion::V3_1_1,
+        Version::V5 => paho_mqtt::MqttVersion::V5,
+    }
+}
+
+fn refused(settings: &MqttSettings, error: &paho_mqtt::Error) -> MqttError {
+    MqttError::Client {
+        host: settings.host.clone(),
+        port: settings.port,
+        reason: error.to_string(),
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::mqtt::{Respond, Secret};
+
+    /// A manager called `mgr`, user `x`, at `mqtt.example`.
+    pub(in crate::mqtt) fn settings() -> MqttSettings {
+        MqttSettings {
+            client_id: "mgr".parse().unwrap(),
+            user: Some("x".to_owned()),
+            password: Some(Secret("secret".to_owned())),
+            host: "mqtt.example".to_owned(),
+            port: 1883,
+            ca_file: None,
+            cert_file: None,
+            key_file: None,
+            version: Version::V5,
+            keep_alive: Duration::from_secs(5),
+            session_expiry: Duration::from_secs(60),
+            window: 200,
+            under_way: 1000,
+            inbox_bytes: 1_000_000,
+            filters: vec!["TNG/+/LC/ON".to_owned()],
+            fail_fast: false,
+        }
+    }
+
+    fn refused(change: impl FnOnce(&mut MqttSettings)) -> String {
+        let mut settings = settings();
+        change(&mut settings);
+        check(&settings).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn settings_that_cannot_work_are_refused_at_start() {
+        check(&settings()).unwrap();
+        assert_eq!(
+            refused(|s| s.password = Some(Secret("a\0b".to_owned()))),
+            "the password holds a NUL character, which MQTT does not carry"
+        );
+        assert_eq!(
+            refused(|s| s.ca_file = Some("/nowhere/ca.pem".into())),
+            "CA file /nowhere/ca.pem: No such file or directory (os error 2)"
+        );
+        let here = Some("Cargo.toml".into());
+        assert_eq!(
+            refused(|s| (s.ca_file, s.key_file) = (here.clone(), here)),
+            "a client certificate needs three files: the CA's, its own and its key's"
+        );
+    }
+
+    #[test]
+    fn the_size_of_a_packet_counts_all_of_it() {
+        let respond =
+            Respond { topic: "TNG/a/TPC/RES/1".parse().unwrap(), correlation: Some(vec![0; 4]) };
+        let to = Destination::Response(respond);
+        let publish = Publish { to, payload: vec![0; 100].into(), about: None };
+        // Header 2, topic 2 + 15, packet id 2, payload 100; MQTT 5: length 1, property 3 + 4.
+        let size = |version| packet_size(&message(&publish, version), version);
+        assert_eq!(size(Version::V3), 121);
+        assert_eq!(size(Version::V5), 129);
+    }
+}

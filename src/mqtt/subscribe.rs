@@ -1,0 +1,125 @@
+//! Subscribing, on each connection, and what the broker says to it.
+
+use std::{rc::Rc, time::Duration};
+
+use actix::prelude::*;
+use actix_rt::time::timeout;
+use paho_mqtt::{Error, ReasonCode};
+
+use super::{
+    Bridge, Fatal,
+    bridge::Phase,
+    client::Client,
+    trouble::{broker, user, words},
+};
+
+/// How long the broker may take to answer a subscription.
+const ANSWER: Duration = Duration::from_secs(30);
+/// How long after a refusal it is tried again.
+const AGAIN: Duration = Duration::from_secs(60);
+/// The code of a refusal without a reason, and the only one of MQTT 3.1.1.
+const REFUSED: u32 = 0x80;
+
+impl Bridge {
+    /// Subscribes; [`Subscribed`] has the answer.
+    pub(super) fn subscribe(
+        &mut self,
+        client: &Client,
+        filters: Vec<String>,
+        ctx: &mut Context<Self>,
+    ) {
+        if filters.is_empty() {
+            return self.say_on(client, ctx);
+        }
+        let token = client.subscribe(&filters);
+        let (bridge, connection) = (ctx.address().downgrade(), self.connection);
+        actix::spawn(async move {
+            let answer = match timeout(ANSWER, token).await {
+                Ok(Ok(response)) => Ok(response.subscribe_many_response().unwrap_or_default()),
+                Ok(Err(error)) => Err(error),
+                Err(_) => Err(Error::Timeout),
+            };
+            if let Some(bridge) = bridge.upgrade() {
+                bridge.do_send(Subscribed { connection, filters, answer });
+            }
+        });
+    }
+
+    /// Goes through what was granted; one line for each filter that is newly refused.
+    fn check_granted(&mut self, filters: Vec<String>, codes: &[i32]) {
+        for (filter, code) in filters.into_iter().zip(codes) {
+            let why = match u32::try_from(*code).unwrap_or(REFUSED) {
+                1 | 2 => {
+                    if self.refused.remove(&filter) {
+                        log::info!("{}: subscribed to {filter}", broker(&self.settings));
+                    }
+                    continue;
+                }
+                0 => "granted at QoS 0 only".to_owned(),
+                code => words(ReasonCode::from(code)),
+            };
+            self.refuse_filter(filter, &why);
+        }
+    }
+
+    fn refuse_filter(&mut self, filter: String, why: &str) {
+        if !self.refused.insert(filter.clone()) {
+            return;
+        }
+        let line = format!(
+            "{} refused the subscription to {filter}: {why}; {} must be allowed to subscribe to it",
+            broker(&self.settings),
+            user(&self.settings),
+        );
+        log::error!("{line}; trying again");
+        if self.settings.fail_fast {
+            self.to.fatal.do_send(Fatal(line));
+        }
+    }
+
+    fn subscribe_again(&mut self, connection: u64, ctx: &mut Context<Self>) {
+        if connection != self.connection || self.refused.is_empty() {
+            return;
+        }
+        if let Phase::Up(client) = &self.phase {
+            let client = Rc::clone(client);
+            self.subscribe(&client, self.refused.iter().cloned().collect(), ctx);
+        }
+    }
+}
+
+/// The broker's answer to a subscription: a code for each filter.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Subscribed {
+    connection: u64,
+    filters: Vec<String>,
+    answer: Result<Vec<i32>, Error>,
+}
+
+impl Handler<Subscribed> for Bridge {
+    type Result = ();
+
+    fn handle(&mut self, subscribed: Subscribed, ctx: &mut Self::Context) {
+        let Subscribed { connection, filters, answer } = subscribed;
+        let Phase::Up(client) = &self.phase else { return };
+        if connection != self.connection {
+            return;
+        }
+        let client = Rc::clone(client);
+        let codes = match answer {
+            Ok(codes) => codes,
+            // paho makes an error of a refusal if there was one filter only.
+            Err(Error::ReasonCode(code, _)) if filters.len() == 1 => vec![code as i32],
+            Err(Error::Failure) if filters.len() == 1 => vec![0x80],
+            Err(error) => return self.lose(&format!("subscribing: {error}").to_lowercase(), ctx),
+        };
+        self.check_granted(filters, &codes);
+        if !self.refused.is_empty() {
+            ctx.run_later(AGAIN, move |bridge, ctx| bridge.subscribe_again(connection, ctx));
+        }
+        if !self.said_on {
+            self.say_on(&client, ctx);
+        }
+    }
+}

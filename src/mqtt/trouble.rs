@@ -1,0 +1,267 @@
+//! What can go wrong with a broker, as one line that says what to do.
+
+use std::{
+    collections::HashMap,
+    io,
+    net::{TcpStream, ToSocketAddrs},
+    time::{Duration, Instant},
+};
+
+use paho_mqtt::{ConnectReturnCode, Error, ReasonCode};
+
+use super::{Destination, MqttSettings, Version, options::CONNECT_TIMEOUT};
+use crate::protocol::Topic;
+
+/// Why there is no connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Trouble {
+    /// What, where, and what to do.
+    pub(super) line: String,
+    /// Whether trying again does not mend it.
+    pub(super) lasting: bool,
+}
+
+impl Trouble {
+    fn lasting(line: String) -> Self {
+        Self { line, lasting: true }
+    }
+
+    fn passing(line: String) -> Self {
+        Self { line, lasting: false }
+    }
+
+    /// Why an attempt to connect failed. Where paho does not know, `knock` finds out; it may take
+    /// some seconds.
+    pub(super) fn of_connecting(settings: &MqttSettings, error: &Error) -> Self {
+        if let Some(refusal) = Refusal::of(error) {
+            return refusal.trouble(settings);
+        }
+        let broker = broker(settings);
+        match knock(&settings.host, settings.port) {
+            Err(error) => Self::passing(format!(
+                "{broker} is not reached: {error}; check MQTT_HOST, MQTT_PORT and that the broker runs"
+            )),
+            Ok(()) if matches!(error, Error::TcpConnectTimeout) => Self::passing(format!(
+                "{broker} does not answer within {} s; check that it is a broker and is well",
+                CONNECT_TIMEOUT.as_secs()
+            )),
+            Ok(()) if settings.ca_file.is_some() => Self::passing(format!(
+                "{broker} is not trusted, or does not speak TLS; check that MQTT_CERT holds the CA of its certificate, and that this names {:?}",
+                settings.host
+            )),
+            Ok(()) => Self::passing(format!(
+                "{broker} closes the connection without an answer; check whether it wants TLS, and its log"
+            )),
+        }
+    }
+}
+
+/// The broker said no to an attempt to connect, in either version's words.
+enum Refusal {
+    User(String),
+    Version,
+    ClientId(String),
+    Other(String),
+}
+
+impl Refusal {
+    fn of(error: &Error) -> Option<Self> {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "the rest are paho's own errors")]
+        match error {
+            Error::ReasonCode(code, _) => Some(Self::of_v5(*code)),
+            Error::ConnectReturn(code) => Some(Self::of_v3(*code)),
+            _ => None,
+        }
+    }
+
+    fn of_v5(code: ReasonCode) -> Self {
+        #[expect(clippy::wildcard_enum_match_arm, reason = "the rest are told as they are")]
+        match code {
+            ReasonCode::UnsupportedProtocolVersion => Self::Version,
+            ReasonCode::ClientIdentifierNotValid => Self::ClientId(words(code)),
+            ReasonCode::BadUserNameOrPassword
+            | ReasonCode::NotAuthorized
+            | ReasonCode::Banned
+            | ReasonCode::BadAuthenticationMethod => Self::User(words(code)),
+            other => Self::Other(words(other)),
+        }
+    }
+
+    fn of_v3(code: ConnectReturnCode) -> Self {
+        let words = code.to_string().to_lowercase();
+        match code {
+            ConnectReturnCode::UnacceptableProtocolVersion => Self::Version,
+            ConnectReturnCode::IdentifierRejected => Self::ClientId(words),
+            ConnectReturnCode::BadUserNameOrPassword | ConnectReturnCode::NotAuthorized => {
+                Self::User(words)
+            }
+            ConnectReturnCode::ServerUnavailable | ConnectReturnCode::Accepted => {
+                Self::Other(words)
+            }
+        }
+    }
+
+    fn trouble(self, settings: &MqttSettings) -> Trouble {
+        let broker = broker(settings);
+        match self {
+            Self::User(why) => Trouble::lasting(format!(
+                "{broker} refused {}: {why}; check MQTT_USER and MQTT_PASSWD",
+                user(settings)
+            )),
+            Self::Version => {
+                let (spoken, other) = match settings.version {
+                    Version::V3 => ("MQTT 3.1.1", "MQTT 5"),
+                    Version::V5 => ("MQTT 5", "MQTT 3.1.1"),
+                };
+                Trouble::lasting(format!("{broker} does not speak {spoken}; choose {other}"))
+            }
+            Self::ClientId(why) => Trouble::lasting(format!(
+                "{broker} refused client id {:?}: {why}; choose another MQTT_USER",
+                settings.client_id.as_str()
+            )),
+            Self::Other(why) => Trouble::passing(format!("{broker} refused the connection: {why}")),
+        }
+    }
+}
+
+/// What a publish was refused with for good; `None` if the connection failed it.
+pub(super) fn refusal(error: &Error) -> Option<String> {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all others come of the connection")]
+    match error {
+        Error::ReasonCode(code, _) => Some(words(*code)),
+        Error::BadUtf8String => Some("its topic holds characters that MQTT does not carry".into()),
+        _ => None,
+    }
+}
+
+/// A reason code in words.
+pub(super) fn words(code: ReasonCode) -> String {
+    code.to_string().to_lowercase()
+}
+
+/// `broker host:port`, the beginning of every line.
+pub(super) fn broker(settings: &MqttSettings) -> String {
+    format!("broker {}:{}", settings.host, settings.port)
+}
+
+/// `user "name"`, or the client id of one without a name.
+pub(super) fn user(settings: &MqttSettings) -> String {
+    match &settings.user {
+        Some(user) => format!("user {user:?}"),
+        None => format!("client {:?} without a user name", settings.client_id.as_str()),
+    }
+}
+
+/// The topics that a permission for this destination is given for.
+pub(super) fn permission(to: &Destination) -> String {
+    match to {
+        Destination::Topic(Topic::Thing(_, kind)) => format!("TNG/+/{}", kind.levels()),
+        Destination::Topic(Topic::Group(_, kind)) => format!("GRP/+/{}", kind.levels()),
+        Destination::Response(_) => "TNG/+/TPC/RES/#".to_owned(),
+    }
+}
+
+/// Lets each kind of line through once a minute.
+#[derive(Debug, Default)]
+pub(super) struct OncePerMinute(HashMap<String, Instant>);
+
+impl OncePerMinute {
+    pub(super) fn allows(&mut self, kind: &str, now: Instant) -> bool {
+        let allowed = self
+            .0
+            .get(kind)
+            .is_none_or(|last| now.saturating_duration_since(*last) >= Duration::from_secs(60));
+        if allowed {
+            self.0.insert(kind.to_owned(), now);
+        }
+        allowed
+    }
+}
+
+/// Whether anything listens there at all. It waits: not on an arbiter.
+fn knock(host: &str, port: u16) -> io::Result<()> {
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in (host.trim_matches(['[', ']']), port).to_socket_addrs()? {
+        match TcpStream::connect_timeout(&address, Duration::from_secs(5)) {
+            Ok(_) => return Ok(()),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use paho_mqtt::Properties;
+
+    use super::*;
+    use crate::mqtt::options::tests::settings;
+
+    fn line(settings: &MqttSettings, error: &Error) -> (String, bool) {
+        let Trouble { line, lasting } = Trouble::of_connecting(settings, error);
+        (line, lasting)
+    }
+
+    fn reason(code: ReasonCode) -> Error {
+        Error::ReasonCode(code, Properties::new())
+    }
+
+    #[test]
+    fn a_refused_user_is_named_and_the_password_is_not() {
+        let mut settings = settings();
+        let expected = "broker mqtt.example:1883 refused user \"x\": not authorized; check MQTT_USER and MQTT_PASSWD";
+        let v5 = reason(ReasonCode::NotAuthorized);
+        assert_eq!(line(&settings, &v5), (expected.to_owned(), true));
+        let v3 = Error::ConnectReturn(ConnectReturnCode::NotAuthorized);
+        assert_eq!(line(&settings, &v3), (expected.to_owned(), true));
+        settings.user = None;
+        let expected = "broker mqtt.example:1883 refused client \"mgr\" without a user name: not authorized; check MQTT_USER and MQTT_PASSWD";
+        assert_eq!(line(&settings, &v5), (expected.to_owned(), true));
+    }
+
+    #[test]
+    fn what_trying_again_does_not_mend_is_lasting() {
+        let settings = settings();
+        let version = "broker mqtt.example:1883 does not speak MQTT 5; choose MQTT 3.1.1";
+        let found = line(&settings, &reason(ReasonCode::UnsupportedProtocolVersion));
+        assert_eq!(found, (version.to_owned(), true));
+        let id = "broker mqtt.example:1883 refused client id \"mgr\": client identifier rejected; choose another MQTT_USER";
+        let found = line(&settings, &Error::ConnectReturn(ConnectReturnCode::IdentifierRejected));
+        assert_eq!(found, (id.to_owned(), true));
+        let busy = "broker mqtt.example:1883 refused the connection: server busy";
+        assert_eq!(line(&settings, &reason(ReasonCode::ServerBusy)), (busy.to_owned(), false));
+    }
+
+    #[test]
+    fn a_port_where_nothing_listens_is_told_from_one_that_closes() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let mut settings = MqttSettings { host: "127.0.0.1".to_owned(), port, ..settings() };
+        let closes = format!(
+            "broker 127.0.0.1:{port} closes the connection without an answer; check whether it wants TLS, and its log"
+        );
+        assert_eq!(line(&settings, &Error::Failure), (closes, false));
+        settings.ca_file = Some("ca.pem".into());
+        let tls = format!(
+            "broker 127.0.0.1:{port} is not trusted, or does not speak TLS; check that MQTT_CERT holds the CA of its certificate, and that this names \"127.0.0.1\""
+        );
+        assert_eq!(line(&settings, &Error::TcpTlsConnectFailure), (tls, false));
+        drop(listener);
+        let nothing = format!(
+            "broker 127.0.0.1:{port} is not reached: Connection refused (os error 111); check MQTT_HOST, MQTT_PORT and that the broker runs"
+        );
+        assert_eq!(line(&settings, &Error::Failure), (nothing, false));
+    }
+
+    #[test]
+    fn each_kind_of_refused_publish_is_told_once_a_minute() {
+        let mut once = OncePerMinute::default();
+        let start = Instant::now();
+        assert!(once.allows("TNG/+/TWIN/UPD", start));
+        assert!(!once.allows("TNG/+/TWIN/UPD", start + Duration::from_secs(59)));
+        assert!(once.allows("TNG/+/TWIN/RES", start));
+        assert!(once.allows("TNG/+/TWIN/UPD", start + Duration::from_secs(60)));
+    }
+}

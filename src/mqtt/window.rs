@@ -1,0 +1,193 @@
+use std::collections::VecDeque;
+
+use super::Publish;
+
+/// What goes out: in order, a bounded number of them unacknowledged.
+///
+/// A ticket names one sending. What was sent by a connection that is lost goes back to the front,
+/// and out again under new tickets, so that a late answer to an old one finds nothing.
+#[derive(Debug)]
+pub(super) struct Window {
+    limit: usize,
+    last_ticket: u64,
+    sent: VecDeque<(u64, Publish)>,
+    queue: VecDeque<Publish>,
+    /// How many connections in a row have broken while what is now first was first unacknowledged.
+    broke: u32,
+}
+
+/// How often a connection may break after the same publish before that is taken for the cause.
+const BREAKS: u32 = 10;
+
+impl Window {
+    pub(super) fn new(limit: usize) -> Self {
+        Self { limit, last_ticket: 0, sent: VecDeque::new(), queue: VecDeque::new(), broke: 0 }
+    }
+
+    /// Queues a publish behind all others.
+    pub(super) fn push(&mut self, publish: Publish) {
+        self.queue.push_back(publish);
+    }
+
+    /// The next to send now, which then counts as sent; none while the window is full.
+    pub(super) fn send_next(&mut self) -> Option<(u64, &Publish)> {
+        if self.sent.len() >= self.limit {
+            return None;
+        }
+        let publish = self.queue.pop_front()?;
+        self.last_ticket += 1;
+        self.sent.push_back((self.last_ticket, publish));
+        self.sent.back().map(|(ticket, publish)| (*ticket, publish))
+    }
+
+    /// The publish of this ticket is dealt with. None if it has been taken back.
+    pub(super) fn settle(&mut self, ticket: u64) -> Option<Publish> {
+        let place = self.place(ticket)?;
+        if place == 0 {
+            self.broke = 0;
+        }
+        self.sent.remove(place).map(|(_, publish)| publish)
+    }
+
+    /// The publish of this ticket, while it is neither settled nor taken back.
+    pub(super) fn get(&self, ticket: u64) -> Option<&Publish> {
+        self.sent.get(self.place(ticket)?).map(|(_, publish)| publish)
+    }
+
+    /// The connection is lost: what it did not settle goes first again, in its old order.
+    pub(super) fn take_back(&mut self) {
+        while let Some((_, publish)) = self.sent.pop_back() {
+            self.queue.push_front(publish);
+        }
+    }
+
+    /// The connection broke although the broker had answered on it. A broker answers in order, so
+    /// what is first unacknowledged may have made it hang up. If that has happened ten times in a
+    /// row, it is given here, to be dealt with, instead of holding up all others for ever.
+    pub(super) fn blame(&mut self) -> Option<Publish> {
+        self.sent.front()?;
+        self.broke += 1;
+        if self.broke < BREAKS {
+            return None;
+        }
+        self.broke = 0;
+        self.sent.pop_front().map(|(_, publish)| publish)
+    }
+
+    /// Whether nothing is queued and nothing unacknowledged.
+    pub(super) fn is_empty(&self) -> bool {
+        self.sent.is_empty() && self.queue.is_empty()
+    }
+
+    /// Tickets only rise, so `sent` is sorted by them.
+    fn place(&self, ticket: u64) -> Option<usize> {
+        self.sent.binary_search_by_key(&ticket, |(sent, _)| *sent).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        mqtt::Destination,
+        protocol::{ThingTopic, Topic},
+    };
+
+    fn publish(n: u8) -> Publish {
+        let topic = Topic::Thing("d".parse().unwrap(), ThingTopic::StateSet);
+        Publish { to: Destination::Topic(topic), payload: Arc::new([n]), about: None }
+    }
+
+    fn send(window: &mut Window) -> Option<(u64, u8)> {
+        window.send_next().map(|(ticket, publish)| (ticket, publish.payload[0]))
+    }
+
+    #[test]
+    fn no_more_than_the_limit_are_unacknowledged() {
+        let mut window = Window::new(2);
+        (0..3).for_each(|n| window.push(publish(n)));
+        let (first, _) = send(&mut window).unwrap();
+        assert!(send(&mut window).is_some());
+        assert!(send(&mut window).is_none());
+        assert!(window.settle(first).is_some());
+        assert_eq!(send(&mut window).unwrap().1, 2);
+    }
+
+    #[test]
+    fn what_is_taken_back_goes_first_in_its_old_order_and_old_tickets_are_void() {
+        let mut window = Window::new(3);
+        (0..4).for_each(|n| window.push(publish(n)));
+        let tickets: Vec<_> =
+            std::iter::from_fn(|| send(&mut window)).map(|(ticket, _)| ticket).collect();
+        assert!(window.settle(tickets[1]).is_some());
+        window.take_back();
+        assert!(window.settle(tickets[0]).is_none());
+        assert!(window.get(tickets[2]).is_none());
+        let again: Vec<_> = std::iter::from_fn(|| send(&mut window)).map(|(_, n)| n).collect();
+        assert_eq!(again, [0, 2, 3]);
+    }
+
+    #[test]
+    fn a_publish_after_which_ten_connections_in_a_row_broke_is_blamed() {
+        let mut window = Window::new(2);
+        (0..3).for_each(|n| window.push(publish(n)));
+        for _ in 1..BREAKS {
+            let (_, first) = send(&mut window).unwrap();
+            assert_eq!(first, 0);
+            send(&mut window);
+            assert!(window.blame().is_none());
+            window.take_back();
+        }
+        send(&mut window);
+        assert_eq!(*window.blame().unwrap().payload, [0]);
+        window.take_back();
+        assert_eq!(send(&mut window).unwrap().1, 1);
+    }
+
+    #[test]
+    fn a_publish_that_gets_through_ends_the_blame() {
+        let mut window = Window::new(1);
+        (0..2).for_each(|n| window.push(publish(n)));
+        for _ in 1..BREAKS {
+            send(&mut window);
+            assert!(window.blame().is_none());
+            window.take_back();
+        }
+        let (ticket, _) = send(&mut window).unwrap();
+        window.settle(ticket);
+        send(&mut window);
+        assert!(window.blame().is_none());
+    }
+
+    proptest! {
+        /// Steps: send one, acknowledge the first unacknowledged, or lose the connection.
+        #[test]
+        fn whatever_is_lost_everything_arrives_and_the_last_value_stands(steps in proptest::collection::vec(0_u8..3, 0..200)) {
+            let mut window = Window::new(4);
+            (0..20).for_each(|n| window.push(publish(n)));
+            let mut arrived = Vec::new();
+            let mut tickets = VecDeque::new();
+            for step in steps.into_iter().chain([0, 1].repeat(100)) {
+                match step {
+                    0 => if let Some((ticket, n)) = send(&mut window) {
+                        tickets.push_back(ticket);
+                        arrived.push(n);
+                    },
+                    1 => if let Some(ticket) = tickets.pop_front() {
+                        window.settle(ticket);
+                    },
+                    _ => window.take_back(),
+                }
+            }
+            prop_assert_eq!(arrived.last(), Some(&19));
+            let mut firsts = arrived;
+            let mut highest = None;
+            firsts.retain(|n| Some(*n) > highest && { highest = Some(*n); true });
+            prop_assert_eq!(firsts, (0..20).collect::<Vec<_>>());
+        }
+    }
+}

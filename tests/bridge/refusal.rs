@@ -1,0 +1,194 @@
+//! What brokers refuse.
+
+use std::{
+    fs,
+    io::{Read, Write},
+    net::TcpListener,
+    path::Path,
+    process::Command,
+};
+
+use twinthing::mqtt::{Fatal, MqttSettings, Secret, Version};
+
+use crate::{
+    broker::Broker,
+    peer::Peer,
+    rig::{Rig, dynamic_security, settings, until},
+};
+
+#[actix::test]
+async fn bad_credentials_are_fatal_under_fail_fast_and_tried_again_all_the_same() {
+    for (version, why) in [(Version::V3, "not authorized"), (Version::V5, "not authorized")] {
+        let mut broker = Broker::start();
+        broker.stop();
+        broker.configure("allow_anonymous false\npassword_file {folder}/users");
+        let users = broker.folder().join("users");
+        let mut maker = Command::new("mosquitto_passwd");
+        maker.args(["-b", "-c"]).arg(&users).args(["mgr", "right"]);
+        assert!(maker.status().unwrap().success());
+        broker.run();
+        let given = MqttSettings {
+            version,
+            user: Some("mgr".to_owned()),
+            password: Some(Secret("wrong".to_owned())),
+            fail_fast: true,
+            ..settings(broker.port())
+        };
+        let rig = Rig::start(given);
+        until("it is refused", || rig.fatal.len() == 1).await;
+        let line = format!(
+            "broker 127.0.0.1:{} refused user \"mgr\": {why}; check MQTT_USER and MQTT_PASSWD",
+            broker.port()
+        );
+        assert_eq!(rig.fatal.all(), [Fatal(line)]);
+        broker.configure("");
+        broker.restart();
+        until("it is let in", || rig.link.len() == 1).await;
+        assert_eq!(rig.fatal.len(), 1, "the same reason is told once");
+    }
+}
+
+#[actix::test]
+async fn without_fail_fast_nothing_is_fatal() {
+    let broker = Broker::start_with("allow_anonymous false");
+    let rig = Rig::start(settings(broker.port()));
+    // Nothing is told of a refusal, so watch that nothing comes of some attempts.
+    let mut looks = 0;
+    until("a second has passed", || {
+        looks += 1;
+        looks > 100
+    })
+    .await;
+    assert_eq!((rig.fatal.len(), rig.link.len()), (0, 0));
+}
+
+#[actix::test]
+async fn a_refused_subscription_is_one_line_and_the_others_hold() {
+    let roles = r#"{"defaultACLAccess": {"publishClientSend": true, "publishClientReceive": true,
+        "subscribe": true, "unsubscribe": true}, "clients": [], "anonymousGroup": "all",
+        "groups": [{"groupname": "all", "roles": [{"rolename": "some"}]}],
+        "roles": [{"rolename": "some", "acls":
+            [{"acltype": "subscribePattern", "topic": "TNG/+/TWIN/DEL", "allow": false}]}]}"#;
+    for (version, why) in [(Version::V3, "unspecified error"), (Version::V5, "not authorized")] {
+        let mut broker = Broker::start();
+        broker.stop();
+        fs::write(broker.folder().join("roles.json"), roles).unwrap();
+        broker.configure(&format!(
+            "plugin {}\nplugin_opt_config_file {{folder}}/roles.json",
+            dynamic_security()
+        ));
+        broker.run();
+        let mut peer = Peer::connect(broker.port(), "peer").await;
+        let given = MqttSettings { version, fail_fast: true, ..settings(broker.port()) };
+        let rig = Rig::ready(given, &mut peer).await;
+        let line = format!(
+            "broker 127.0.0.1:{} refused the subscription to TNG/+/TWIN/DEL: {why}; client \"mgr\" \
+             without a user name must be allowed to subscribe to it",
+            broker.port()
+        );
+        assert_eq!(rig.fatal.all(), [Fatal(line)]);
+        peer.publish("TNG/d1/TWIN/SET", "1").await;
+        until("the others are granted", || rig.arrived.len() == 2).await;
+    }
+}
+
+#[actix::test]
+async fn a_publish_that_the_broker_refuses_counts_as_acknowledged() {
+    let mut broker = Broker::start();
+    broker.stop();
+    let rights = "topic readwrite TNG/+/LC/ON\ntopic readwrite TNG/+/TWIN/RES\n";
+    fs::write(broker.folder().join("acl"), rights).unwrap();
+    broker.configure("acl_file {folder}/acl");
+    broker.run();
+    let mut peer = Peer::connect(broker.port(), "peer").await;
+    let rig = Rig::ready(settings(broker.port()), &mut peer).await;
+    rig.publish("d1", "1");
+    rig.publish("d2", "2");
+    until("both are told", || rig.acked.len() == 2).await;
+    assert_eq!(rig.count().await.refused, 2);
+    assert_eq!(rig.link.len(), 1, "the connection holds");
+}
+
+#[actix::test]
+async fn a_publish_at_which_the_broker_hangs_up_does_not_hold_up_the_others_for_ever() {
+    let mut broker = Broker::start();
+    broker.stop();
+    let rights = "topic readwrite TNG/+/LC/ON\ntopic readwrite TNG/good/TWIN/UPD\n";
+    fs::write(broker.folder().join("acl"), rights).unwrap();
+    // With this bound of 0, mosquitto 2.0 closes the connection after a publish that it denies.
+    broker.configure("acl_file {folder}/acl\nmax_queued_messages 0");
+    broker.run();
+    let mut peer = Peer::connect(broker.port(), "peer").await;
+    let rig = Rig::ready(settings(broker.port()), &mut peer).await;
+    peer.subscribe("TNG/good/TWIN/UPD").await;
+    rig.publish("bad", "1");
+    rig.publish("good", "2");
+    until("both are told", || rig.acked.len() == 2).await;
+    let counters = rig.count().await;
+    assert_eq!((counters.refused, counters.acked), (1, 1));
+}
+
+#[actix::test]
+async fn a_broker_without_our_version_is_fatal_under_fail_fast() {
+    let answers = [
+        (Version::V3, b"\x20\x02\x00\x01".as_slice(), "MQTT 3.1.1; choose MQTT 5"),
+        (Version::V5, b"\x20\x03\x00\x84\x00".as_slice(), "MQTT 5; choose MQTT 3.1.1"),
+    ];
+    for (version, connack, words) in answers {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        std::thread::spawn(move || {
+            for mut client in listener.incoming().map_while(Result::ok) {
+                client.read_exact(&mut [0; 10]).ok();
+                client.write_all(connack).ok();
+            }
+        });
+        let rig = Rig::start(MqttSettings { version, fail_fast: true, ..settings(port) });
+        until("it is refused", || rig.fatal.len() == 1).await;
+        let line = format!("broker 127.0.0.1:{port} does not speak {words}");
+        assert_eq!(rig.fatal.all(), [Fatal(line)]);
+    }
+}
+
+#[actix::test]
+async fn tls_holds_to_the_ca_and_to_the_name() {
+    let mut broker = Broker::start();
+    broker.stop();
+    let folder = broker.folder().to_owned();
+    for (name, subject) in [("good", "IP:127.0.0.1"), ("other", "DNS:elsewhere.example")] {
+        certify(&folder, name, subject);
+    }
+    let lines = |name| format!("certfile {{folder}}/{name}.pem\nkeyfile {{folder}}/{name}.key");
+    let given = |ca: &str| MqttSettings {
+        ca_file: Some(folder.join(format!("{ca}.pem"))),
+        ..settings(broker.port())
+    };
+    let (right, stranger) = (given("good"), given("other"));
+    broker.configure(&lines("good"));
+    broker.run();
+    let rigs = (Rig::start(stranger.clone()), Rig::start(right));
+    until("the right CA connects", || rigs.1.link.len() == 1).await;
+    assert_eq!(rigs.0.link.len(), 0, "a CA that did not sign");
+    drop(rigs);
+    broker.stop();
+    broker.configure(&lines("other"));
+    broker.run();
+    let rig = Rig::start(stranger);
+    let mut looks = 0;
+    until("a second has passed", || {
+        looks += 1;
+        looks > 100
+    })
+    .await;
+    assert_eq!(rig.link.len(), 0, "a certificate of another name");
+}
+
+/// A self-signed certificate, which is its own CA.
+fn certify(folder: &Path, name: &str, subject: &str) {
+    let file = |ending| folder.join(format!("{name}.{ending}"));
+    let mut openssl = Command::new("openssl");
+    openssl.args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=broker"]);
+    openssl.args(["-addext", &format!("subjectAltName={subject}")]).arg("-keyout").arg(file("key"));
+    let made = openssl.arg("-out").arg(file("pem")).stderr(std::process::Stdio::null()).status();
+    assert!(made.expect("openssl must be installed: apt-get install openssl").success());
+}

@@ -1,0 +1,102 @@
+//! A TCP proxy that a test can cut, or stop without a word.
+
+use std::{
+    io::{Read, Write},
+    net::{Shutdown, TcpListener, TcpStream},
+    sync::{
+        Arc, Condvar, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+};
+
+/// Stands between a client and `127.0.0.1:<port>`.
+pub struct Proxy {
+    port: u16,
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    streams: Mutex<Vec<TcpStream>>,
+    refusing: AtomicBool,
+    held: Mutex<bool>,
+    let_go: Condvar,
+}
+
+impl Proxy {
+    /// Listens on a free port and hands everything on to this one.
+    pub fn start(to: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let shared = Arc::<Shared>::default();
+        let theirs = Arc::clone(&shared);
+        thread::spawn(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                if !theirs.refusing.load(Ordering::Relaxed)
+                    && let Ok(server) = TcpStream::connect(("127.0.0.1", to))
+                {
+                    theirs.join(client, server);
+                }
+            }
+        });
+        Self { port, shared }
+    }
+
+    /// The port to connect to.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Breaks every connection, and closes new ones at once.
+    pub fn cut(&self) {
+        self.shared.refusing.store(true, Ordering::Relaxed);
+        for stream in self.shared.streams.lock().unwrap().drain(..) {
+            stream.shutdown(Shutdown::Both).ok();
+        }
+    }
+
+    /// Undoes [`Proxy::cut`] for new connections.
+    pub fn mend(&self) {
+        self.shared.refusing.store(false, Ordering::Relaxed);
+    }
+
+    /// Hands nothing on any more, and keeps every connection open.
+    pub fn hold(&self) {
+        *self.shared.held.lock().unwrap() = true;
+    }
+
+    /// Undoes [`Proxy::hold`].
+    pub fn let_go(&self) {
+        *self.shared.held.lock().unwrap() = false;
+        self.shared.let_go.notify_all();
+    }
+}
+
+impl Shared {
+    fn join(self: &Arc<Self>, client: TcpStream, server: TcpStream) {
+        client.set_nodelay(true).unwrap();
+        server.set_nodelay(true).unwrap();
+        let mut streams = self.streams.lock().unwrap();
+        streams.extend([client.try_clone().unwrap(), server.try_clone().unwrap()]);
+        drop(streams);
+        for (from, to) in
+            [(client.try_clone().unwrap(), server.try_clone().unwrap()), (server, client)]
+        {
+            let shared = Arc::clone(self);
+            thread::spawn(move || shared.copy(from, to));
+        }
+    }
+
+    fn copy(&self, mut from: TcpStream, mut to: TcpStream) {
+        let mut buffer = [0; 64 * 1024];
+        while let Ok(read @ 1..) = from.read(&mut buffer) {
+            drop(self.let_go.wait_while(self.held.lock().unwrap(), |held| *held).unwrap());
+            if to.write_all(&buffer[..read]).is_err() {
+                break;
+            }
+        }
+        to.shutdown(Shutdown::Both).ok();
+        from.shutdown(Shutdown::Both).ok();
+    }
+}
