@@ -1,10 +1,43 @@
 //! The database: the only place that names diesel.
+//!
+//! [`start()`] opens it and starts [`Store`], the actor that everybody talks to. It never waits: it
+//! gathers what comes, and hands it in batches to threads of its own, one transaction or query at a
+//! time. A [`Commit`] waits in the queue, newest per twin; its batch goes out as soon as the one
+//! before is done; [`Committed`] says that it lies in the database. What fails for the database's
+//! sake is tried again until it works; what fails for one twin's sake is halved until it is alone.
 
-use std::{fmt, path::PathBuf, time::Duration};
+mod asker;
+mod committer;
+mod connection;
+mod error;
+mod fault;
+mod front;
+mod lane;
+mod loader;
+mod lock;
+mod migrations;
+mod numbers;
+mod queue;
+mod reach;
+mod reader;
+mod rows;
+mod schema;
+mod start;
+mod target;
+mod twins;
+mod watch;
+mod writer;
+
+use std::time::Duration;
 
 use actix::prelude::*;
 
 use crate::{protocol::ThingId, twin::Record};
+
+pub use error::StoreError;
+pub use front::Store;
+pub use start::{migrate, start};
+pub use target::{Target, TargetError};
 
 /// Has a twin committed. Of several for one twin the last one counts, and answers for all before it.
 #[derive(Debug, Message)]
@@ -117,15 +150,6 @@ pub enum Health {
     Away(String),
 }
 
-/// Where the database is.
-#[derive(Clone, PartialEq, Eq)]
-pub enum Target {
-    /// A file.
-    Sqlite(PathBuf),
-    /// A server, as diesel's URL: `mysql://user:password@host:port/schema`, percent-encoded.
-    MySql(String),
-}
-
 /// How the store works.
 #[derive(Clone, Debug)]
 pub struct StoreSettings {
@@ -146,23 +170,4 @@ pub struct Opening {
     pub session: i64,
     /// How many twins there are.
     pub things: u64,
-}
-
-impl fmt::Debug for Target {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{self}")
-    }
-}
-
-impl fmt::Display for Target {
-    /// Names the database without the password.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Sqlite(path) => write!(f, "sqlite://{}", path.display()),
-            Self::MySql(url) => {
-                let place = url.rsplit_once('@').map_or("", |(_, place)| place);
-                write!(f, "mysql://{}", place.split('?').next().unwrap_or(place))
-            }
-        }
-    }
 }

@@ -1,0 +1,2 @@
+-- Drops nothing: the tables may have been there before us, and others use them.
+SELECT 1;

@@ -1,0 +1,12 @@
+DROP INDEX twin_unsettled;
+DROP INDEX twin_untold;
+ALTER TABLE twin DROP COLUMN version;
+ALTER TABLE twin DROP COLUMN revision;
+ALTER TABLE twin DROP COLUMN applied_epoch;
+ALTER TABLE twin DROP COLUMN applied_number;
+ALTER TABLE twin DROP COLUMN sent;
+ALTER TABLE twin DROP COLUMN online;
+ALTER TABLE twin DROP COLUMN session;
+ALTER TABLE twin DROP COLUMN unsettled;
+ALTER TABLE twin DROP COLUMN untold;
+DROP TABLE manager;

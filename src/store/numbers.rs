@@ -1,0 +1,32 @@
+//! The manager's own numbers.
+
+use diesel::{dsl::DuplicatedKeys, prelude::*};
+
+use super::{connection::Db, schema::manager};
+
+/// The session at the broker.
+pub(super) const SESSION: &str = "session";
+
+/// Nothing in itself: it is written to see whether the database takes anything.
+pub(super) const PROBE: &str = "probe";
+
+/// Reads a number; 0 if it was never kept.
+pub(super) fn get(db: &mut Db, name: &str) -> QueryResult<i64> {
+    let value = manager::table.find(name).select(manager::value).first(db).optional()?;
+    Ok(value.unwrap_or(0))
+}
+
+/// Keeps a number.
+pub(super) fn put(db: &mut Db, name: &str, value: i64) -> QueryResult<()> {
+    let row = (manager::name.eq(name), manager::value.eq(value));
+    let insert = diesel::insert_into(manager::table).values(row);
+    match db {
+        Db::MySql(db) => {
+            insert.on_conflict(DuplicatedKeys).do_update().set(manager::value.eq(value)).execute(db)
+        }
+        Db::Sqlite(db) => {
+            insert.on_conflict(manager::name).do_update().set(manager::value.eq(value)).execute(db)
+        }
+    }
+    .map(drop)
+}

@@ -1,0 +1,68 @@
+//! Opens the database, and starts the actor before it.
+
+use std::{sync::mpsc, thread, time::Duration};
+
+use actix::prelude::*;
+
+use super::{
+    Health, Opening, Store, StoreError, StoreSettings, Target, connection::Db, lock::Lock,
+    migrations, numbers, twins, writer::Locked,
+};
+
+/// How long a server may take to let us in; migrations take as long as they like.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Opens the database, brings its tables to the present form, and starts the actor before it.
+///
+/// The actor runs on the current arbiter. `health` hears when the database goes away, and when it
+/// is back; until then it is here.
+///
+/// # Errors
+/// [`StoreError`], also if another manager works on the database.
+pub fn start(
+    settings: StoreSettings,
+    health: Recipient<Health>,
+) -> Result<(Addr<Store>, Opening), StoreError> {
+    let (lock, mut connection) = enter(&settings.target)?;
+    migrations::run(&settings.target, connection.db())?;
+    let opening = read_opening(&settings.target, connection.db())?;
+    let store = Store::create(|ctx| Store::new(settings, lock, connection, health, ctx));
+    Ok((store, opening))
+}
+
+/// Brings the tables to the present form; the names of the migrations that it took.
+///
+/// # Errors
+/// [`StoreError`], also if a manager works on the database.
+pub fn migrate(target: &Target) -> Result<Vec<String>, StoreError> {
+    let (_lock, mut connection) = enter(target)?;
+    migrations::run(target, connection.db())
+}
+
+/// Opens the database and takes the lock. A server that never answers leaves a thread behind.
+fn enter(target: &Target) -> Result<(Lock, Locked), StoreError> {
+    let (answer, answered) = mpsc::channel();
+    let wanted = target.clone();
+    let open = move || {
+        let entered = Lock::new(&wanted).and_then(|lock| {
+            let connection = Locked::open(&wanted, &lock)?;
+            Ok((lock, connection))
+        });
+        answer.send(entered).ok();
+    };
+    let silent = |reason: String| StoreError::Unreachable { target: target.clone(), reason };
+    thread::Builder::new()
+        .name("store-open".to_owned())
+        .spawn(open)
+        .map_err(|error| silent(error.to_string()))?;
+    answered
+        .recv_timeout(PATIENCE)
+        .map_err(|_timeout| silent(format!("no answer for {} s", PATIENCE.as_secs())))?
+}
+
+fn read_opening(target: &Target, db: &mut Db) -> Result<Opening, StoreError> {
+    let of_query = |error| StoreError::of_query(target, error);
+    let session = numbers::get(db, numbers::SESSION).map_err(of_query)?;
+    let things = twins::number(db).map_err(of_query)?;
+    Ok(Opening { session, things })
+}

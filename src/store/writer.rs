@@ -1,0 +1,172 @@
+//! What the committer's thread does: one transaction for each job, on a connection of its own.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use diesel::{RunQueryDsl, connection::SimpleConnection, dsl::sql, r2d2::R2D2Connection};
+
+use super::{
+    Change, StoreError, Target,
+    connection::{self, Db},
+    fault::Fault,
+    lane::Work,
+    lock::Lock,
+    numbers,
+    queue::{Batch, size},
+    reach,
+    rows::NewTwin,
+    twins,
+};
+
+/// One thing to write.
+#[derive(Clone)]
+pub(super) enum Write {
+    Twins(Batch),
+    Session(i64),
+    /// Nothing: it keeps the connection, and shows whether it works.
+    Ping,
+}
+
+/// A connection with the lock on it.
+pub(super) struct Locked {
+    db: Db,
+    /// The most bytes that the server takes in one statement.
+    packet: usize,
+}
+
+/// Bytes of a statement beside the texts of its rows: its SQL and the numbers, for each row.
+const ROW_OVERHEAD: usize = 256;
+
+/// The server gives up a silent connection after a minute, and the lock with it: a manager whose
+/// machine has died is out of the next one's way by then.
+const KEEP_SHORT: &str = "SET SESSION wait_timeout = 60";
+
+impl Locked {
+    pub(super) fn open(target: &Target, lock: &Lock) -> Result<Self, StoreError> {
+        let mut db = connection::open(target)?;
+        lock.take(target, &mut db)?;
+        let packet = match &mut db {
+            Db::Sqlite(_) => Ok(usize::MAX),
+            Db::MySql(db) => db.batch_execute(KEEP_SHORT).and_then(|()| {
+                diesel::select(sql::<diesel::sql_types::BigInt>(
+                    "CAST(@@max_allowed_packet AS SIGNED)",
+                ))
+                .get_result(db)
+                .map(|bytes: i64| usize::try_from(bytes).unwrap_or(usize::MAX))
+            }),
+        };
+        let packet = packet.map_err(|error| StoreError::of_query(target, error))?;
+        Ok(Self { db, packet })
+    }
+
+    pub(super) fn db(&mut self) -> &mut Db {
+        &mut self.db
+    }
+}
+
+/// Writes, and opens its connection again when it has lost it.
+pub(super) struct Writer {
+    target: Target,
+    lock: Arc<Lock>,
+    connection: Option<Locked>,
+    /// Whether the server was lost and has not said anything since.
+    suspect: bool,
+}
+
+impl Writer {
+    pub(super) fn new(target: Target, lock: Arc<Lock>, connection: Option<Locked>) -> Self {
+        let suspect = connection.is_none();
+        Self { target, lock, connection, suspect }
+    }
+
+    fn attempt(&mut self, job: &Write, abandoned: &AtomicBool) -> Result<(), Fault> {
+        let connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => self.reconnect()?,
+        };
+        let connection = self.connection.insert(connection);
+        let result = match job {
+            Write::Twins(batch) => write(connection, batch, abandoned),
+            Write::Session(number) => transaction(&mut connection.db, abandoned, |db| {
+                numbers::put(db, numbers::SESSION, *number)
+            }),
+            Write::Ping => connection.db.ping().map_err(Fault::from),
+        };
+        if connection.db.is_broken() || matches!(result, Err(Fault::Lost(_) | Fault::Away(_))) {
+            self.connection = None;
+            self.suspect = true;
+        }
+        result
+    }
+
+    fn reconnect(&mut self) -> Result<Locked, Fault> {
+        if self.suspect {
+            reach::greeting(&self.target)?;
+        }
+        let opened = Locked::open(&self.target, &self.lock);
+        self.suspect = matches!(opened, Err(StoreError::Unreachable { .. }));
+        Ok(opened?)
+    }
+}
+
+impl Work for Writer {
+    type Job = Write;
+    type Done = ();
+
+    /// A connection that was lost while nobody looked is no fault of the database: one more try.
+    fn run(&mut self, job: &Write, abandoned: &AtomicBool) -> Result<(), Fault> {
+        let was_open = self.connection.is_some();
+        match self.attempt(job, abandoned) {
+            Err(Fault::Lost(_)) if was_open => self.attempt(job, abandoned),
+            result => result,
+        }
+    }
+}
+
+/// Commits a batch. A single twin counts as refused only if the database takes something else.
+fn write(connection: &mut Locked, batch: &Batch, abandoned: &AtomicBool) -> Result<(), Fault> {
+    let bytes: usize = batch.iter().map(|commit| size(commit) + ROW_OVERHEAD).sum();
+    let result = if bytes > connection.packet {
+        let packet = connection.packet;
+        Err(Fault::Refused(format!("{bytes} bytes, and max_allowed_packet is {packet}")))
+    } else {
+        transaction(&mut connection.db, abandoned, |db| put_all(db, batch))
+    };
+    if let (Err(Fault::Refused(_)), [_]) = (&result, batch.as_slice()) {
+        transaction(&mut connection.db, abandoned, |db| numbers::put(db, numbers::PROBE, 1))
+            .map_err(|fault| Fault::Away(fault.reason().to_owned()))?;
+    }
+    result
+}
+
+fn put_all(db: &mut Db, batch: &Batch) -> diesel::QueryResult<()> {
+    let mut rows = Vec::with_capacity(batch.len());
+    for commit in batch {
+        match &commit.change {
+            Change::Put(record) => {
+                let (revision, applied) = (commit.revision, commit.applied);
+                rows.push(NewTwin::new(&commit.id, record, revision, applied, commit.untold));
+            }
+            Change::Delete => twins::delete(db, &commit.id, commit.revision)?,
+        }
+    }
+    twins::put(db, &rows)
+}
+
+/// Runs `work` in a transaction, which an abandoned thread does not commit any more.
+fn transaction(
+    db: &mut Db,
+    abandoned: &AtomicBool,
+    work: impl FnOnce(&mut Db) -> diesel::QueryResult<()>,
+) -> Result<(), Fault> {
+    db.begin()?;
+    let result = work(db).map_err(Fault::from).and_then(|()| {
+        if abandoned.load(Ordering::Acquire) {
+            return Err(Fault::Away("it took too long".to_owned()));
+        }
+        Ok(())
+    });
+    db.end(result)
+}

@@ -1,0 +1,23 @@
+//! The store against real databases: SQLite's files, and a MariaDB that the tests start.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::missing_panics_doc,
+    missing_docs,
+    unreachable_pub,
+    reason = "a test fails by panicking"
+)]
+
+#[path = "../support/mariadb.rs"]
+mod mariadb;
+
+mod bench;
+mod locks;
+mod migrations;
+mod outages;
+mod partition;
+mod refusals;
+mod rows;
+mod tls;
