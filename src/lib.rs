@@ -5,6 +5,8 @@ pub mod protocol;
 pub mod twin;
 
 #[cfg(feature = "manager")]
+pub mod config;
+#[cfg(feature = "manager")]
 pub mod manager;
 #[cfg(feature = "manager")]
 pub mod store;

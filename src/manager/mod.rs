@@ -1,1 +1,142 @@
-//! The service: messages in, twins applied, outcomes committed and told.
+//! The service: takes messages in, has twins applied and committed, and tells what came of it.
+//!
+//! The [`Router`] is the only one that knows which thing's [`twin_actor::TwinActor`] is in memory;
+//! the actor is the only one that holds that thing's twin.
+
+mod counters;
+mod decode;
+mod me;
+mod nag;
+mod own_state;
+mod restores;
+mod retries;
+mod router;
+mod things;
+mod twin_actor;
+
+use std::{cell::Cell, rc::Rc, time::Duration};
+
+use actix::prelude::*;
+use serde_json::Value;
+
+use crate::{
+    mqtt::{Done, Publish, Respond},
+    protocol::{ThingId, Timestamp},
+    store::{Commit, ListUnsettled, Load, SaveSession},
+    twin::{Event, Moment, Outcome, Refusal, Retry, Rules, Twin},
+};
+
+pub use counters::Counters;
+pub use router::Router;
+
+/// How the service works.
+#[derive(Clone, Debug)]
+pub struct ManagerSettings {
+    /// The manager's own id.
+    pub id: ThingId,
+    /// The numbers in the rules of the twin.
+    pub rules: Rules,
+    /// The most bytes of a payload.
+    pub payload_limit: usize,
+    /// How long a twin that nobody asks for stays in memory.
+    pub idle: Duration,
+    /// The most twins in memory; those at work may exceed it.
+    pub cache: usize,
+    /// The most things that are restored at once.
+    pub restores: usize,
+    /// The most deltas that are sent again, or looked at after a start, in a second.
+    pub retry_rate: usize,
+    /// Which inbox the numbers of messages are of.
+    pub epoch: i64,
+    /// How many twins the database holds at the start.
+    pub things: u64,
+    /// What applies an event to a twin: [`Twin::apply`], unless a test wants to see it fail.
+    pub apply: Apply,
+}
+
+/// The pure core, as the service calls it.
+pub type Apply = fn(&Twin, Event, &Moment<'_>) -> Result<(Twin, Outcome), Refusal>;
+
+/// Whom the service talks to.
+#[derive(Clone, Debug)]
+pub struct Peers {
+    /// Loads twins.
+    pub load: Recipient<Load>,
+    /// Commits them.
+    pub commit: Recipient<Commit>,
+    /// Lists those that are not settled.
+    pub unsettled: Recipient<ListUnsettled>,
+    /// Remembers the session at the broker.
+    pub session: Recipient<SaveSession>,
+    /// Publishes.
+    pub publish: Recipient<Publish>,
+    /// Is told which entries of the inbox are done.
+    pub done: Recipient<Done>,
+}
+
+/// Something happened to a thing, or is asked of its twin.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Happened {
+    /// The number of the message in the inbox, if it came from there.
+    number: Option<u64>,
+    event: Event,
+    /// Who is to be answered, if a client asks.
+    ask: Option<Ask>,
+    at: Timestamp,
+    session: i64,
+}
+
+/// A client's request, as far as its answer needs it.
+#[derive(Clone, Debug)]
+pub(crate) struct Ask {
+    query: Option<Value>,
+    respond: Option<Respond>,
+}
+
+/// A thing's oldest event under way is done: committed, and handed to the bridge.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Finished {
+    id: ThingId,
+    /// How many publishes about the thing it took.
+    published: usize,
+    retry: Retry,
+    /// How many twins there are more, or fewer, by it.
+    things: i64,
+    result: Handling,
+}
+
+/// What became of an event.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Handling {
+    /// It was applied.
+    Applied,
+    /// It was refused, and why.
+    Refused(String),
+    /// The core panicked on it.
+    Poisoned,
+    /// The database does not take the twin, or holds no twin there.
+    Unstorable,
+}
+
+/// Tells a twin's actor that the database is away: whoever waits for a GET is told so.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct DatabaseAway;
+
+/// What all actors of the service share, on their one thread.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    rules: Rules,
+    epoch: i64,
+    apply: Apply,
+    /// The largest packet that the broker takes.
+    maximum_packet: Cell<usize>,
+    peers: Peers,
+    /// The router, which is told of each event that is finished.
+    finished: Recipient<Finished>,
+}
+
+/// What [`Shared`] is held by.
+pub(crate) type Common = Rc<Shared>;

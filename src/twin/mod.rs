@@ -63,6 +63,13 @@ impl Twin {
         self.revision
     }
 
+    /// The twin with its next revision above this one, which somebody may have tried to store.
+    #[must_use]
+    pub fn above(mut self, revision: u64) -> Self {
+        self.revision = self.revision.max(revision);
+        self
+    }
+
     /// Whether there is a twin: a thing that was only heard to come and go has none.
     #[must_use]
     pub fn exists(&self) -> bool {

@@ -201,14 +201,12 @@ fn merge(target: &mut Value, patch: &Value) {
 }
 
 fn without_empty_objects(value: &Value) -> Value {
-    match value {
-        Value::Object(members) => members
-            .iter()
-            .map(|(name, value)| (name.clone(), without_empty_objects(value)))
-            .filter(|(_, value)| *value != json!({}))
-            .collect(),
-        value => value.clone(),
-    }
+    let Value::Object(members) = value else { return value.clone() };
+    members
+        .iter()
+        .map(|(name, value)| (name.clone(), without_empty_objects(value)))
+        .filter(|(_, value)| *value != json!({}))
+        .collect()
 }
 
 fn some_of(

@@ -1,0 +1,113 @@
+//! What is said to the manager itself: it is a thing, with a state and no twin. And what is said to
+//! groups, as far as the manager answers it.
+
+use super::{Router, decode};
+use crate::{
+    mqtt::{Arrived, Done},
+    protocol::{
+        Code, GroupName, GroupTopic, Problem, SetRequest, ThingTopic, Topic, delete_answer,
+        parse_delete,
+    },
+    twin::Twin,
+};
+
+impl Router {
+    /// The manager is a thing, and has no twin.
+    pub(super) fn about_me(&mut self, kind: ThingTopic, message: &Arrived) {
+        let limit = self.settings.payload_limit;
+        let me = |kind| Topic::Thing(self.settings.id.clone(), kind);
+        let respond = message.respond.clone();
+        match kind {
+            ThingTopic::Ping => self.publish(me(ThingTopic::Pong), message.payload.clone(), None),
+            ThingTopic::StateGet => self.tell_own_state(),
+            ThingTopic::StateSet => match self.own.set(&message.payload, limit) {
+                Ok(()) => self.tell_own_state(),
+                Err(bad) => {
+                    let id = self.settings.id.clone();
+                    return self.bad_payload(&id, message, &bad);
+                }
+            },
+            ThingTopic::TwinGet => match decode::get(&message.payload, limit, self.away) {
+                Ok(_) => {
+                    let twin = Twin::new().to_payload(message.session).into_bytes();
+                    self.publish(me(ThingTopic::TwinUpd), twin, respond);
+                }
+                Err(problem) => self.publish_problem(me(ThingTopic::TwinRes), &problem, respond),
+            },
+            ThingTopic::TwinSet => {
+                let problem = SetRequest::parse(&message.payload, limit).map_or_else(
+                    |problem| problem,
+                    |request| Problem {
+                        query: request.query,
+                        code: Code::NotFound,
+                        message: format!("{} is the manager, which has no twin", self.settings.id),
+                    },
+                );
+                self.publish_problem(me(ThingTopic::TwinRes), &problem, respond);
+            }
+            ThingTopic::TwinDel => match parse_delete(&message.payload, limit) {
+                Ok(query) => {
+                    let answer = delete_answer(query.as_ref(), false).into_bytes();
+                    self.publish(me(ThingTopic::TwinRes), answer, respond);
+                }
+                Err(problem) => self.publish_problem(me(ThingTopic::TwinRes), &problem, respond),
+            },
+            ThingTopic::LcOn
+            | ThingTopic::LcOff
+            | ThingTopic::Pong
+            | ThingTopic::Stats
+            | ThingTopic::StateUpd
+            | ThingTopic::TwinUpd
+            | ThingTopic::TwinRes => self.counters.ignored += 1,
+        }
+        self.peers.done.do_send(Done(message.number));
+    }
+
+    pub(super) fn about_group(&mut self, name: &GroupName, kind: GroupTopic, message: &Arrived) {
+        match kind {
+            GroupTopic::Ping if name.as_str() == "ALL" => {
+                let pong = Topic::Thing(self.settings.id.clone(), ThingTopic::Pong);
+                self.publish(pong, message.payload.clone(), None);
+            }
+            GroupTopic::TwinGet | GroupTopic::TwinSet => {
+                let problem = self.no_groups(&message.payload);
+                let topic = Topic::Group(name.clone(), GroupTopic::TwinRes);
+                self.publish_problem(topic, &problem, message.respond.clone());
+            }
+            GroupTopic::Ping | GroupTopic::TwinRes => self.counters.ignored += 1,
+        }
+        self.peers.done.do_send(Done(message.number));
+    }
+
+    /// What a group's request is answered: what is wrong with it, or that groups are to come.
+    fn no_groups(&self, payload: &[u8]) -> Problem {
+        let unprocessable =
+            |query| Problem { query, code: Code::Unprocessable, message: NO_GROUPS.to_owned() };
+        parse_delete(payload, self.settings.payload_limit).map_or_else(|bad| bad, unprocessable)
+    }
+
+    pub(super) fn tell_own_state(&mut self) {
+        let topic = Topic::Thing(self.settings.id.clone(), ThingTopic::StateUpd);
+        self.publish(topic, self.own.to_payload().into_bytes(), None);
+        self.told_own = Some(self.own.clone());
+    }
+
+    pub(super) fn own_state_tick(&mut self) {
+        self.own.cache = u64::try_from(self.things.len()).unwrap_or(u64::MAX);
+        if self.session.is_some() && self.told_own.as_ref() != Some(&self.own) {
+            self.tell_own_state();
+        }
+    }
+
+    pub(super) fn stats_tick(&mut self) {
+        if self.counters == self.told_counters {
+            return;
+        }
+        self.told_counters = self.counters;
+        let topic = Topic::Thing(self.settings.id.clone(), ThingTopic::Stats);
+        let stats = serde_json::to_vec(&self.counters).unwrap_or_default();
+        self.publish(topic, stats, None);
+    }
+}
+
+const NO_GROUPS: &str = "this manager does not know groups yet; ask each thing's twin";

@@ -1,0 +1,75 @@
+//! When which delta is sent again. It is kept here, and not with the twin, so that a twin that
+//! waits for an answer need not stay in memory.
+
+use std::collections::{BTreeSet, HashMap};
+
+use crate::{
+    protocol::{ThingId, Timestamp},
+    twin::Retry,
+};
+
+/// At most one planned time for each thing.
+#[derive(Debug, Default)]
+pub(super) struct Retries {
+    plan: HashMap<ThingId, (Timestamp, u32)>,
+    order: BTreeSet<(Timestamp, ThingId)>,
+}
+
+impl Retries {
+    /// Follows what an event left planned.
+    pub(super) fn follow(&mut self, id: &ThingId, retry: Retry) {
+        match retry {
+            Retry::AsPlanned => {}
+            Retry::Never => self.forget(id),
+            Retry::At(at, attempt) => {
+                self.forget(id);
+                self.plan.insert(id.clone(), (at, attempt));
+                self.order.insert((at, id.clone()));
+            }
+        }
+    }
+
+    /// Takes out the next thing whose time has come.
+    pub(super) fn due(&mut self, now: Timestamp) -> Option<(ThingId, u32)> {
+        let (_, id) = self.order.first().filter(|(at, _)| *at <= now)?.clone();
+        let attempt = self.plan.get(&id).map_or(1, |(_, attempt)| *attempt);
+        self.forget(&id);
+        Some((id, attempt))
+    }
+
+    fn forget(&mut self, id: &ThingId) {
+        if let Some((at, _)) = self.plan.remove(id) {
+            self.order.remove(&(at, id.clone()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_earliest_comes_first_and_each_once() {
+        let mut retries = Retries::default();
+        let id = |id: &str| id.parse::<ThingId>().unwrap();
+        retries.follow(&id("a"), Retry::At(Timestamp(30), 1));
+        retries.follow(&id("b"), Retry::At(Timestamp(10), 2));
+        retries.follow(&id("c"), Retry::At(Timestamp(5), 1));
+        retries.follow(&id("c"), Retry::Never);
+        retries.follow(&id("a"), Retry::AsPlanned);
+        assert_eq!(retries.due(Timestamp(9)), None);
+        assert_eq!(retries.due(Timestamp(40)), Some((id("b"), 2)));
+        assert_eq!(retries.due(Timestamp(40)), Some((id("a"), 1)));
+        assert_eq!(retries.due(Timestamp(40)), None);
+    }
+
+    #[test]
+    fn a_new_plan_replaces_the_old_one() {
+        let mut retries = Retries::default();
+        let id: ThingId = "a".parse().unwrap();
+        retries.follow(&id, Retry::At(Timestamp(30), 3));
+        retries.follow(&id, Retry::At(Timestamp(50), 1));
+        assert_eq!(retries.due(Timestamp(49)), None);
+        assert_eq!(retries.due(Timestamp(50)), Some((id, 1)));
+    }
+}

@@ -1,0 +1,366 @@
+//! Takes each message to the one it is for, and knows which twins are in memory.
+
+use std::{cell::Cell, collections::VecDeque, rc::Rc, sync::Arc, time::Duration};
+
+use actix::prelude::*;
+
+use super::{
+    Ask, Counters, DatabaseAway, Finished, Handling, Happened, ManagerSettings, Peers, Shared,
+    decode::{Decoded, decode},
+    nag::Nag,
+    own_state::OwnState,
+    restores::Restores,
+    retries::Retries,
+    things::Things,
+    twin_actor::TwinActor,
+};
+use crate::{
+    mqtt::{self, Acked, Arrived, Destination, Done, Link, Publish, Respond},
+    protocol::{Bad, Problem, ThingId, ThingTopic, Topic},
+    store::{Health, ListUnsettled, SaveSession, Unsettled},
+    twin::Event,
+};
+
+/// How often planned things are looked at.
+const TICK: Duration = Duration::from_millis(100);
+
+/// How often the manager tells how many twins there are, at most.
+const OWN_STATE: Duration = Duration::from_secs(1);
+
+/// How often it tells what it has done.
+const STATS: Duration = Duration::from_secs(60);
+
+/// How many unsettled things are asked of the database at once.
+const PAGE: usize = 500;
+
+/// The middle of the service.
+#[derive(Debug)]
+pub struct Router {
+    pub(super) settings: ManagerSettings,
+    pub(super) peers: Peers,
+    pub(super) shared: Option<Rc<Shared>>,
+    pub(super) things: Things,
+    restores: Restores,
+    retries: Retries,
+    nag: Nag,
+    pub(super) own: OwnState,
+    pub(super) told_own: Option<OwnState>,
+    pub(super) counters: Counters,
+    pub(super) told_counters: Counters,
+    pub(super) session: Option<i64>,
+    pub(super) away: bool,
+    resuming: Resuming,
+}
+
+/// The look at each unsettled thing after a start, or after the session was lost.
+#[derive(Debug, Default)]
+struct Resuming {
+    /// Things of the page that have not been looked at.
+    page: VecDeque<ThingId>,
+    /// How many pages are on their way from the database. Only the last one asked for counts.
+    asked: usize,
+}
+
+impl Router {
+    /// A router that knows of no thing yet.
+    #[must_use]
+    pub fn new(settings: ManagerSettings, peers: Peers) -> Self {
+        Self {
+            things: Things::new(),
+            restores: Restores::new(settings.restores),
+            retries: Retries::default(),
+            nag: Nag::default(),
+            own: OwnState::new(settings.things),
+            told_own: None,
+            counters: Counters::default(),
+            told_counters: Counters::default(),
+            session: None,
+            away: false,
+            resuming: Resuming::default(),
+            shared: None,
+            settings,
+            peers,
+        }
+    }
+
+    fn route(&mut self, message: Arrived, ctx: &mut Context<Self>) {
+        match message.topic.clone() {
+            Topic::Thing(id, kind) if id == self.settings.id => self.about_me(kind, &message),
+            Topic::Thing(id, kind) => self.about_thing(id, kind, message, ctx),
+            Topic::Group(name, kind) => self.about_group(&name, kind, &message),
+        }
+    }
+
+    fn about_thing(
+        &mut self,
+        id: ThingId,
+        kind: ThingTopic,
+        message: Arrived,
+        ctx: &mut Context<Self>,
+    ) {
+        let decoded = match decode(kind, &message.payload, self.settings.payload_limit, self.away) {
+            Decoded::Event(event, query) => Ok((event, query)),
+            Decoded::Problem(problem) => Err(problem),
+            Decoded::Bad(bad) => return self.bad_payload(&id, &message, &bad),
+            Decoded::NotForUs => return self.ignore(message.number),
+        };
+        let Arrived { number, respond, at, session, .. } = message;
+        match decoded {
+            Ok((event, query)) => {
+                let ask = query.map(|query| Ask { query, respond });
+                self.send(id, Happened { number: Some(number), event, ask, at, session }, ctx);
+            }
+            Err(problem) => {
+                let topic = Topic::Thing(id, ThingTopic::TwinRes);
+                self.answer_problem(topic, &problem, respond, number);
+            }
+        }
+    }
+
+    /// Sends an event to the thing's actor; a restore waits for its turn, and so does what comes
+    /// after it.
+    fn send(&mut self, id: ThingId, happened: Happened, ctx: &mut Context<Self>) {
+        let (now, restores) = (happened.at, happened.event == Event::Connected);
+        let shared = self.shared(ctx);
+        let start = || {
+            let own = id.clone();
+            Supervisor::start(move |_| TwinActor::new(own, shared))
+        };
+        self.bury(&id);
+        let entry = self.things.get_or_start(&id, now, start);
+        let waits = !entry.waiting.is_empty() || (restores && !self.restores.enter());
+        if waits {
+            entry.waiting.push_back(happened);
+            if restores {
+                self.restores.wait(id);
+            }
+        } else {
+            entry.hand_over(happened);
+        }
+        if self.things.len() > self.settings.cache {
+            self.things.retire(now, self.settings.idle, self.settings.cache);
+        }
+    }
+
+    /// An actor that ended with its mailbox takes nothing any more: another one loads its twin.
+    fn bury(&mut self, id: &ThingId) {
+        let Some(entry) = self.things.get(id).filter(|entry| !entry.actor.connected()) else {
+            return;
+        };
+        log::error!("{id}: its actor has ended, with {} messages", entry.under_way.len());
+        for (number, _) in entry.under_way.drain(..) {
+            self.peers.done.do_send(Done(number.unwrap_or_default()));
+        }
+        self.things.forget(id);
+    }
+
+    fn shared(&mut self, ctx: &mut Context<Self>) -> Rc<Shared> {
+        let shared = self.shared.get_or_insert_with(|| {
+            Rc::new(Shared {
+                rules: self.settings.rules.clone(),
+                epoch: self.settings.epoch,
+                apply: self.settings.apply,
+                maximum_packet: Cell::new(usize::MAX),
+                peers: self.peers.clone(),
+                finished: ctx.address().recipient(),
+            })
+        });
+        shared.clone()
+    }
+
+    /// Lets in whose turn it is, with what waits behind it up to its next restore.
+    fn next_restore(&mut self) {
+        let Some(id) = self.restores.leave() else { return };
+        let Some(entry) = self.things.get(&id) else { return };
+        if let Some(restore) = entry.waiting.pop_front() {
+            entry.hand_over(restore);
+        }
+        while entry.waiting.front().is_some_and(|next| next.event != Event::Connected)
+            && let Some(next) = entry.waiting.pop_front()
+        {
+            entry.hand_over(next);
+        }
+    }
+
+    /// Gives back the places of a thing's restores once all of them is told.
+    fn check_restored(&mut self, id: &ThingId) {
+        let Some(entry) = self.things.get(id) else { return };
+        if entry.untold > 0 || entry.under_way.iter().any(|(_, restores)| *restores) {
+            return;
+        }
+        for _ in 0..std::mem::take(&mut entry.restoring) {
+            self.next_restore();
+        }
+    }
+
+    /// Takes note of what a thing should not have sent.
+    pub(super) fn bad_payload(&mut self, id: &ThingId, message: &Arrived, bad: &Bad) {
+        self.counters.bad_reports += 1;
+        if self.nag.may(id, message.at) {
+            log::warn!("{}: {bad}; it changes nothing", message.topic);
+        }
+        self.peers.done.do_send(Done(message.number));
+    }
+
+    fn ignore(&mut self, number: u64) {
+        self.counters.ignored += 1;
+        self.peers.done.do_send(Done(number));
+    }
+
+    fn answer_problem(
+        &mut self,
+        topic: Topic,
+        problem: &Problem,
+        respond: Option<Respond>,
+        number: u64,
+    ) {
+        self.publish_problem(topic, problem, respond);
+        self.peers.done.do_send(Done(number));
+    }
+
+    pub(super) fn publish_problem(
+        &mut self,
+        topic: Topic,
+        problem: &Problem,
+        respond: Option<Respond>,
+    ) {
+        self.counters.errors += 1;
+        self.publish(topic, problem.to_payload().into_bytes(), respond);
+    }
+
+    pub(super) fn publish(&self, topic: Topic, payload: Vec<u8>, respond: Option<Respond>) {
+        let payload: Arc<[u8]> = payload.into();
+        let also = respond.map(Destination::Response);
+        for to in [Some(Destination::Topic(topic)), also].into_iter().flatten() {
+            self.peers.publish.do_send(Publish { to, payload: payload.clone(), about: None });
+        }
+    }
+
+    /// Sends again what is due, and goes on looking at unsettled things.
+    fn tick(&mut self, ctx: &mut Context<Self>) {
+        let now = mqtt::now();
+        let Some(session) = self.session else { return };
+        let most = self.settings.retry_rate.div_ceil(10).max(1);
+        for _ in 0..most {
+            let Some((id, attempt)) = self.retries.due(now) else { break };
+            self.counters.retried += 1;
+            let event = Event::RetryDue(attempt);
+            self.send(id, Happened { number: None, event, ask: None, at: now, session }, ctx);
+        }
+        for _ in 0..most {
+            let Some(id) = self.resuming.page.pop_front() else { break };
+            if self.resuming.page.is_empty() {
+                self.ask_unsettled(Some(id.clone()), ctx);
+            }
+            let event = Event::Resumed;
+            self.send(id, Happened { number: None, event, ask: None, at: now, session }, ctx);
+        }
+        self.things.retire(now, self.settings.idle, self.settings.cache);
+    }
+
+    fn ask_unsettled(&mut self, after: Option<ThingId>, ctx: &mut Context<Self>) {
+        self.resuming.asked += 1;
+        let reply = ctx.address().recipient();
+        self.peers.unsettled.do_send(ListUnsettled { after, limit: PAGE, reply });
+    }
+}
+
+impl Actor for Router {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.run_interval(TICK, Self::tick);
+        ctx.run_interval(OWN_STATE, |router, _| router.own_state_tick());
+        ctx.run_interval(STATS, |router, _| router.stats_tick());
+    }
+}
+
+impl Handler<Arrived> for Router {
+    type Result = ();
+
+    fn handle(&mut self, message: Arrived, ctx: &mut Self::Context) {
+        self.counters.received += 1;
+        self.route(message, ctx);
+    }
+}
+
+impl Handler<Finished> for Router {
+    type Result = ();
+
+    fn handle(&mut self, finished: Finished, _: &mut Self::Context) {
+        let Finished { id, published, retry, things, result } = finished;
+        self.own.things = self.own.things.saturating_add_signed(things);
+        self.counters.told += published as u64;
+        match result {
+            Handling::Applied => self.counters.applied += 1,
+            Handling::Poisoned => self.counters.poisoned += 1,
+            Handling::Unstorable => self.counters.unstorable += 1,
+            Handling::Refused(reason) => {
+                self.counters.errors += 1;
+                if self.nag.may(&id, mqtt::now()) {
+                    log::warn!("{id}: not accepted: {reason}");
+                }
+            }
+        }
+        self.retries.follow(&id, retry);
+        let Some(entry) = self.things.get(&id) else { return };
+        entry.untold += published;
+        if let Some((Some(number), _)) = entry.under_way.pop_front() {
+            self.peers.done.do_send(Done(number));
+        }
+        self.check_restored(&id);
+    }
+}
+
+impl Handler<Acked> for Router {
+    type Result = ();
+
+    fn handle(&mut self, Acked(id): Acked, _: &mut Self::Context) {
+        if let Some(entry) = self.things.get(&id) {
+            entry.untold = entry.untold.saturating_sub(1);
+        }
+        self.check_restored(&id);
+    }
+}
+
+impl Handler<Link> for Router {
+    type Result = ();
+
+    /// A new session, or the first: each unsettled thing is looked at.
+    fn handle(&mut self, link: Link, ctx: &mut Self::Context) {
+        let Link::Up { session, maximum_packet } = link else { return };
+        let most = maximum_packet.and_then(|most| usize::try_from(most).ok());
+        self.shared(ctx).maximum_packet.set(most.unwrap_or(usize::MAX));
+        if self.session == Some(session) {
+            return;
+        }
+        self.session = Some(session);
+        self.peers.session.do_send(SaveSession(session));
+        self.resuming.page.clear();
+        self.ask_unsettled(None, ctx);
+    }
+}
+
+impl Handler<Unsettled> for Router {
+    type Result = ();
+
+    fn handle(&mut self, Unsettled(page): Unsettled, _: &mut Self::Context) {
+        self.resuming.asked = self.resuming.asked.saturating_sub(1);
+        if self.resuming.asked == 0 {
+            self.resuming.page.extend(page);
+        }
+    }
+}
+
+impl Handler<Health> for Router {
+    type Result = ();
+
+    fn handle(&mut self, health: Health, _: &mut Self::Context) {
+        self.away = matches!(health, Health::Away(_));
+        if self.away {
+            for entry in self.things.busy() {
+                entry.actor.do_send(DatabaseAway);
+            }
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! The things whose twins are in memory, least recently used first.
+
+use std::{collections::VecDeque, time::Duration};
+
+use actix::Addr;
+use lru::LruCache;
+
+use super::{Happened, twin_actor::TwinActor};
+use crate::{
+    protocol::{ThingId, Timestamp},
+    twin::Event,
+};
+
+/// How many twins are looked at for one that may go. Those at work may not.
+const LOOK_AT: usize = 100;
+
+/// A thing whose twin is in memory.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) actor: Addr<TwinActor>,
+    /// What was sent to the actor and is not finished, in order: its number, and whether it is a
+    /// restore.
+    pub(super) under_way: VecDeque<(Option<u64>, bool)>,
+    /// What waits here because a restore before it waits for its turn.
+    pub(super) waiting: VecDeque<Happened>,
+    /// Publishes that the broker has not acknowledged.
+    pub(super) untold: usize,
+    /// Restores that have a place: it is given back when everything of them is told.
+    pub(super) restoring: usize,
+    last_used: Timestamp,
+}
+
+impl Entry {
+    /// Sends an event to the actor, and remembers that it is under way.
+    pub(super) fn hand_over(&mut self, happened: Happened) {
+        let restores = happened.event == Event::Connected;
+        self.restoring += usize::from(restores);
+        self.under_way.push_back((happened.number, restores));
+        self.actor.do_send(happened);
+    }
+
+    fn is_busy(&self) -> bool {
+        !self.under_way.is_empty() || !self.waiting.is_empty() || self.untold > 0
+    }
+}
+
+/// The directory of actors.
+#[derive(Debug)]
+pub(super) struct Things {
+    entries: LruCache<ThingId, Entry>,
+}
+
+impl Things {
+    pub(super) fn new() -> Self {
+        Self { entries: LruCache::unbounded() }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// The thing's entry, now the most recently used; started by `start` if there is none.
+    pub(super) fn get_or_start(
+        &mut self,
+        id: &ThingId,
+        now: Timestamp,
+        start: impl FnOnce() -> Addr<TwinActor>,
+    ) -> &mut Entry {
+        let entry = self.entries.get_or_insert_mut(id.clone(), || Entry {
+            actor: start(),
+            under_way: VecDeque::new(),
+            waiting: VecDeque::new(),
+            untold: 0,
+            restoring: 0,
+            last_used: now,
+        });
+        entry.last_used = now;
+        entry
+    }
+
+    /// The thing's entry, if there is one. Nobody asked for it, so its place in the order stays.
+    pub(super) fn get(&mut self, id: &ThingId) -> Option<&mut Entry> {
+        self.entries.peek_mut(id)
+    }
+
+    /// Lets go of a thing, whatever it is at.
+    pub(super) fn forget(&mut self, id: &ThingId) {
+        self.entries.pop(id);
+    }
+
+    /// Those with something under way.
+    pub(super) fn busy(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().map(|(_, entry)| entry).filter(|entry| entry.is_busy())
+    }
+
+    /// Retires those that nobody has asked for in so long a time, and those beyond `most`.
+    pub(super) fn retire(&mut self, now: Timestamp, idle: Duration, most: usize) {
+        while let Some(id) = self.next_to_go(now, idle, most) {
+            // Dropping the last address lets the actor finish: it has nothing to do.
+            self.entries.pop(&id);
+        }
+    }
+
+    fn next_to_go(&self, now: Timestamp, idle: Duration, most: usize) -> Option<ThingId> {
+        let crowded = self.entries.len() > most;
+        self.entries
+            .iter()
+            .rev()
+            .take(LOOK_AT)
+            .find(|(_, entry)| !entry.is_busy() && (crowded || now.since(entry.last_used) >= idle))
+            .map(|(id, _)| id.clone())
+    }
+}

@@ -1,0 +1,554 @@
+//! The service between tapes: a broker and a database that only record what they are told.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs,
+    unreachable_pub,
+    reason = "a test fails by panicking"
+)]
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use actix::prelude::*;
+use serde_json::{Value, json};
+use twinthing::{
+    manager::{ManagerSettings, Peers, Router},
+    mqtt::{Acked, Arrived, Destination, Done, Link, Publish, Respond},
+    protocol::{ThingId, Timestamp},
+    store::{
+        Change, Commit, Committed, Health, ListUnsettled, Load, Loaded, Row, SaveSession, Unsettled,
+    },
+    twin::{Event, Moment, Outcome, Refusal, Rules, Twin},
+};
+
+/// What the service said, in order, and what the tapes do about it.
+#[derive(Default)]
+struct Heard {
+    published: Vec<(String, String)>,
+    about: Vec<Option<ThingId>>,
+    done: Vec<u64>,
+    loads: Vec<String>,
+    rows: HashMap<ThingId, Row>,
+    waiting: Vec<Commit>,
+    holds_commits: bool,
+    holds_loads: Option<Vec<Load>>,
+    refuses: Option<String>,
+    holds_acks: bool,
+    router: Option<Addr<Router>>,
+}
+
+type Tape = Arc<Mutex<Heard>>;
+
+struct Recorder(Tape);
+
+impl Actor for Recorder {
+    type Context = Context<Self>;
+}
+
+impl Handler<Publish> for Recorder {
+    type Result = ();
+
+    fn handle(&mut self, publish: Publish, _: &mut Self::Context) {
+        let topic = match publish.to {
+            Destination::Topic(topic) => topic.to_string(),
+            Destination::Response(Respond { topic, .. }) => topic.to_string(),
+        };
+        let payload = String::from_utf8_lossy(&publish.payload).into_owned();
+        let mut heard = self.0.lock().unwrap();
+        heard.published.push((topic, payload));
+        heard.about.push(publish.about.clone());
+        if let (Some(id), false, Some(router)) = (publish.about, heard.holds_acks, &heard.router) {
+            router.do_send(Acked(id));
+        }
+    }
+}
+
+impl Handler<Done> for Recorder {
+    type Result = ();
+
+    fn handle(&mut self, Done(number): Done, _: &mut Self::Context) {
+        self.0.lock().unwrap().done.push(number);
+    }
+}
+
+impl Handler<Load> for Recorder {
+    type Result = ();
+
+    fn handle(&mut self, load: Load, _: &mut Self::Context) {
+        let mut heard = self.0.lock().unwrap();
+        heard.loads.push(load.id.to_string());
+        if let Some(held) = &mut heard.holds_loads {
+            return held.push(load);
+        }
+        answer(&heard, load);
+    }
+}
+
+fn answer(heard: &Heard, Load { id, reply }: Load) {
+    let row = heard.rows.get(&id).cloned();
+    reply.do_send(Loaded { id, row });
+}
+
+impl Handler<Commit> for Recorder {
+    type Result = ();
+
+    fn handle(&mut self, commit: Commit, _: &mut Self::Context) {
+        let mut heard = self.0.lock().unwrap();
+        if heard.holds_commits {
+            return heard.waiting.push(commit);
+        }
+        store(&mut heard, commit);
+    }
+}
+
+fn store(heard: &mut Heard, commit: Commit) {
+    let Commit { id, revision, change, applied, untold, reply } = commit;
+    let refused = heard.refuses.clone();
+    if refused.is_none() {
+        match change {
+            Change::Put(record) => {
+                heard.rows.insert(id.clone(), Row { record: *record, applied, untold });
+            }
+            Change::Delete => drop(heard.rows.remove(&id)),
+        }
+    }
+    reply.do_send(Committed { id, revision, refused });
+}
+
+impl Handler<ListUnsettled> for Recorder {
+    type Result = ();
+
+    fn handle(&mut self, list: ListUnsettled, _: &mut Self::Context) {
+        let heard = self.0.lock().unwrap();
+        let mut ids: Vec<_> = heard
+            .rows
+            .iter()
+            .filter(|(id, row)| row.record.unsettled && list.after.as_ref() < Some(id))
+            .map(|(id, _)| id.clone())
+            .collect();
+        ids.sort();
+        ids.truncate(list.limit);
+        list.reply.do_send(Unsettled(ids));
+    }
+}
+
+impl Handler<SaveSession> for Recorder {
+    type Result = ();
+
+    fn handle(&mut self, _: SaveSession, _: &mut Self::Context) {}
+}
+
+/// A router among tapes.
+struct Service {
+    router: Addr<Router>,
+    tape: Tape,
+    number: u64,
+    session: i64,
+}
+
+fn settings() -> ManagerSettings {
+    ManagerSettings {
+        id: "mgr".parse().unwrap(),
+        rules: Rules { late_will: Duration::ZERO, ..Rules::default() },
+        payload_limit: 10_000,
+        idle: Duration::from_secs(900),
+        cache: 1000,
+        restores: 10,
+        retry_rate: 1000,
+        epoch: 1,
+        things: 0,
+        apply: Twin::apply,
+    }
+}
+
+impl Service {
+    fn start(settings: ManagerSettings) -> Self {
+        Self::start_with(settings, Tape::default())
+    }
+
+    fn start_with(settings: ManagerSettings, tape: Tape) -> Self {
+        let recorder = Recorder(tape.clone()).start();
+        let peers = Peers {
+            load: recorder.clone().recipient(),
+            commit: recorder.clone().recipient(),
+            unsettled: recorder.clone().recipient(),
+            session: recorder.clone().recipient(),
+            publish: recorder.clone().recipient(),
+            done: recorder.recipient(),
+        };
+        let router = Router::new(settings, peers).start();
+        tape.lock().unwrap().router = Some(router.clone());
+        let service = Self { router, tape, number: 0, session: 1 };
+        service.link(1);
+        service
+    }
+
+    fn link(&self, session: i64) {
+        self.router.do_send(Link::Up { session, maximum_packet: None });
+    }
+
+    fn send(&mut self, topic: &str, payload: impl ToString) -> u64 {
+        self.send_for(topic, payload, None)
+    }
+
+    fn send_for(&mut self, topic: &str, payload: impl ToString, respond: Option<Respond>) -> u64 {
+        self.number += 1;
+        self.router.do_send(Arrived {
+            number: self.number,
+            topic: topic.parse().unwrap(),
+            payload: payload.to_string().into_bytes(),
+            respond,
+            at: now(),
+            session: self.session,
+        });
+        self.number
+    }
+
+    /// Waits until the tape shows what is asked for.
+    async fn until(&self, what: &str, mut holds: impl FnMut(&Heard) -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while !holds(&self.tape.lock().unwrap()) {
+            assert!(Instant::now() < deadline, "{what}: {:?}", self.published());
+            actix_rt::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    /// Waits until every message so far is done.
+    async fn all_done(&self) {
+        let number = self.number;
+        self.until("all is done", |heard| heard.done.len() as u64 == number).await;
+    }
+
+    fn published(&self) -> Vec<(String, String)> {
+        self.tape.lock().unwrap().published.clone()
+    }
+
+    /// What was published on a topic, as JSON.
+    fn on(&self, topic: &str) -> Vec<Value> {
+        let own = |(on, payload): &(String, String)| {
+            (on == topic).then(|| serde_json::from_str(payload).unwrap())
+        };
+        self.published().iter().filter_map(own).collect()
+    }
+}
+
+fn now() -> Timestamp {
+    twinthing::mqtt::now()
+}
+
+fn release(tape: &Tape) {
+    let mut heard = tape.lock().unwrap();
+    heard.holds_commits = false;
+    for commit in std::mem::take(&mut heard.waiting) {
+        store(&mut heard, commit);
+    }
+}
+
+#[actix_rt::test]
+async fn nothing_is_told_before_it_is_committed_and_then_in_order() {
+    let mut service = Service::start(settings());
+    service.tape.lock().unwrap().holds_commits = true;
+    service.send("TNG/a/STATE/UPD", json!({"state": {"trn": 1, "n": 1}}));
+    service.send("TNG/a/TWIN/SET", json!({"set": {"n": 2}}));
+    service.send("TNG/a/TWIN/GET", "{}");
+    service.send("TNG/mgr/TPC/PING", "still there");
+    service.until("the PONG", |heard| heard.published.len() == 1).await;
+    service.until("both commits", |heard| heard.waiting.len() == 2).await;
+    assert_eq!(service.published(), [("TNG/mgr/TPC/PONG".into(), "still there".into())]);
+    release(&service.tape);
+    service.all_done().await;
+    let versions: Vec<_> =
+        service.on("TNG/a/TWIN/UPD").iter().map(|twin| twin["version"].clone()).collect();
+    assert_eq!(versions, [1, 2, 2]);
+    assert_eq!(service.on("TNG/a/STATE/SET"), [json!({"delta": {"trn": 2, "n": 2}})]);
+}
+
+fn panics_on_boom(
+    twin: &Twin,
+    event: Event,
+    moment: &Moment<'_>,
+) -> Result<(Twin, Outcome), Refusal> {
+    if let Event::Set { members, .. } = &event {
+        assert!(!members.contains_key("boom"), "a fault in the core");
+    }
+    twin.apply(event, moment)
+}
+
+#[actix_rt::test]
+async fn a_panic_in_the_core_costs_that_message_and_nothing_else() {
+    let mut service = Service::start(ManagerSettings { apply: panics_on_boom, ..settings() });
+    service.send("TNG/a/STATE/UPD", json!({"state": {"n": 1}}));
+    service.send("TNG/a/TWIN/SET", json!({"set": {"boom": 1, "n": 5}, "query": 7}));
+    service.send("TNG/a/TWIN/SET", json!({"set": {"n": 2}}));
+    service.send("TNG/b/STATE/UPD", json!({"state": {"n": 1}}));
+    service.all_done().await;
+    assert_eq!(
+        service.on("TNG/a/TWIN/RES"),
+        [json!({"query": 7, "error": {"code": 503,
+            "message": "the manager has a fault with this request; it has been set aside"}})]
+    );
+    let last = service.on("TNG/a/TWIN/UPD").pop().unwrap();
+    assert_eq!(
+        (last["desired"].clone(), last["version"].clone()),
+        (json!({"trn": 1, "n": 2}), json!(2))
+    );
+    assert_eq!(service.on("TNG/b/TWIN/UPD").len(), 1);
+    assert_eq!(service.tape.lock().unwrap().done, [1, 2, 3, 4]);
+}
+
+#[actix_rt::test]
+async fn a_twin_that_nobody_asks_for_is_retired_and_comes_back_as_it_was() {
+    let mut service = Service::start(ManagerSettings { idle: Duration::ZERO, ..settings() });
+    service.send("TNG/a/STATE/UPD", json!({"state": {"trn": 3, "n": 1}}));
+    service.send("TNG/a/LC/OFF", "");
+    service.send("TNG/a/TWIN/SET", json!({"set": {"n": 2}}));
+    service.all_done().await;
+    service
+        .until("an empty cache", |heard| {
+            heard.published.iter().any(|(_, payload)| payload.contains(r#""cache":0,"things":1"#))
+        })
+        .await;
+    service.send("TNG/a/LC/ON", "");
+    service.all_done().await;
+    assert_eq!(
+        service.on("TNG/a/STATE/SET"),
+        [json!({"state": {"trn": 3, "n": 1}}), json!({"delta": {"trn": 4, "n": 2}})]
+    );
+    assert_eq!(service.tape.lock().unwrap().loads, ["a", "a"]);
+}
+
+#[actix_rt::test]
+async fn a_full_cache_lets_go_of_the_twin_not_used_for_longest_but_never_of_one_at_work() {
+    let mut service = Service::start(ManagerSettings { cache: 2, ..settings() });
+    service.tape.lock().unwrap().holds_commits = true;
+    for id in ["a", "b", "c", "d"] {
+        service.send(&format!("TNG/{id}/STATE/UPD"), json!({"state": {"n": 1}}));
+    }
+    service.until("four commits", |heard| heard.waiting.len() == 4).await;
+    release(&service.tape);
+    service.all_done().await;
+    for id in ["a", "e", "b", "a"] {
+        service.send(&format!("TNG/{id}/TWIN/GET"), "");
+        service.all_done().await;
+    }
+    let heard = service.tape.lock().unwrap();
+    let loads = heard.loads.concat();
+    assert!(loads.starts_with("abcd"), "{loads}");
+    assert!(loads.len() > 4 && loads.len() <= 8, "{loads}");
+    assert_eq!(heard.published.iter().filter(|(topic, _)| topic.ends_with("TWIN/UPD")).count(), 8);
+}
+
+#[actix_rt::test]
+async fn no_more_things_are_restored_at_once_than_is_set() {
+    let mut service = Service::start(ManagerSettings { restores: 2, ..settings() });
+    for id in ["a", "b", "c", "d"] {
+        service.send(&format!("TNG/{id}/STATE/UPD"), json!({"state": {"n": 1}}));
+    }
+    service.all_done().await;
+    service.tape.lock().unwrap().holds_acks = true;
+    for id in ["a", "b", "c", "d"] {
+        service.send(&format!("TNG/{id}/LC/ON"), "");
+        service.send(&format!("TNG/{id}/TWIN/GET"), "");
+    }
+    service.until("two are done", |heard| heard.done.len() == 8).await;
+    let restored = |service: &Service| -> Vec<String> {
+        let states = service.published().into_iter();
+        states.map(|(topic, _)| topic).filter(|topic| topic.ends_with("STATE/SET")).collect()
+    };
+    assert_eq!(restored(&service), ["TNG/a/STATE/SET", "TNG/b/STATE/SET"]);
+    service.router.do_send(Acked("b".parse().unwrap()));
+    service.router.do_send(Acked("b".parse().unwrap()));
+    service.until("a third", |heard| heard.done.len() == 10).await;
+    assert_eq!(restored(&service)[2..], ["TNG/c/STATE/SET"]);
+    for id in ["a", "a", "c", "c"] {
+        service.router.do_send(Acked(id.parse().unwrap()));
+    }
+    service.all_done().await;
+    assert_eq!(restored(&service)[3..], ["TNG/d/STATE/SET"]);
+}
+
+#[actix_rt::test]
+async fn while_the_database_is_away_a_get_is_a_503_and_a_set_waits() {
+    let mut service = Service::start(settings());
+    service.send("TNG/a/STATE/UPD", json!({"state": {"n": 1}}));
+    service.all_done().await;
+    {
+        let mut heard = service.tape.lock().unwrap();
+        heard.holds_commits = true;
+        heard.holds_loads = Some(vec![]);
+    }
+    service.send("TNG/a/TWIN/SET", json!({"set": {"n": 2}}));
+    service.send("TNG/a/TWIN/GET", json!({"query": 1}));
+    service.send("TNG/b/TWIN/GET", json!({"query": 2}));
+    service.until("a commit", |heard| heard.waiting.len() == 1).await;
+    service.router.do_send(Health::Away("gone".into()));
+    service.send("TNG/c/TWIN/GET", json!({"query": 3}));
+    let away = |query: i32| json!({"query": query, "error": {"code": 503, "message": "the database is away; ask again later"}});
+    service
+        .until("three answers", |heard| {
+            heard.published.iter().filter(|(topic, _)| topic.ends_with("RES")).count() == 3
+        })
+        .await;
+    assert_eq!(service.on("TNG/a/TWIN/RES"), [away(1)]);
+    assert_eq!(service.on("TNG/b/TWIN/RES"), [away(2)]);
+    assert_eq!(service.on("TNG/c/TWIN/RES"), [away(3)]);
+    service.router.do_send(Health::Here);
+    {
+        let mut heard = service.tape.lock().unwrap();
+        for load in heard.holds_loads.take().unwrap() {
+            answer(&heard, load);
+        }
+    }
+    release(&service.tape);
+    service.all_done().await;
+    assert_eq!(service.on("TNG/a/TWIN/UPD").len(), 2);
+    assert_eq!(service.on("TNG/b/TWIN/UPD"), Vec::<Value>::new());
+    service.send("TNG/a/TWIN/GET", "");
+    service.all_done().await;
+    assert_eq!(service.on("TNG/a/TWIN/UPD")[2]["desired"], json!({"trn": 1, "n": 2}));
+}
+
+#[actix_rt::test]
+async fn a_twin_that_the_database_refuses_goes_back_to_what_is_stored() {
+    let mut service = Service::start(settings());
+    service.send("TNG/a/STATE/UPD", json!({"state": {"n": 1}}));
+    service.all_done().await;
+    service.tape.lock().unwrap().refuses = Some("row too odd".into());
+    service.send("TNG/a/TWIN/SET", json!({"set": {"n": 2}, "query": 9}));
+    service.all_done().await;
+    assert_eq!(
+        service.on("TNG/a/TWIN/RES"),
+        [json!({"query": 9, "error": {"code": 503,
+            "message": "the database does not take the twin of a: row too odd"}})]
+    );
+    assert_eq!(service.on("TNG/a/STATE/SET"), Vec::<Value>::new());
+    service.tape.lock().unwrap().refuses = None;
+    service.send("TNG/a/TWIN/SET", json!({"set": {"m": 3}}));
+    service.all_done().await;
+    assert_eq!(service.on("TNG/a/TWIN/UPD")[1]["desired"], json!({"trn": 1, "m": 3}));
+    assert!(
+        service.tape.lock().unwrap().rows[&"a".parse::<ThingId>().unwrap()].record.revision > 2
+    );
+}
+
+#[actix_rt::test]
+async fn a_row_that_holds_no_twin_is_left_as_it_is() {
+    let tape = Tape::default();
+    let mut record = Twin::new().to_record();
+    record.reported = "{broken".into();
+    let row = Row { record, applied: Default::default(), untold: false };
+    tape.lock().unwrap().rows.insert("a".parse().unwrap(), row.clone());
+    let mut service = Service::start_with(settings(), tape);
+    service.send("TNG/a/TWIN/SET", json!({"set": {"n": 2}}));
+    service.send("TNG/a/STATE/UPD", json!({"state": {"n": 2}}));
+    service.all_done().await;
+    let error = service.on("TNG/a/TWIN/RES")[0]["error"].clone();
+    assert_eq!(error["code"], 503);
+    assert!(error["message"].as_str().unwrap().contains("column reported"), "{error}");
+    assert_eq!(service.tape.lock().unwrap().rows[&"a".parse::<ThingId>().unwrap()], row);
+}
+
+#[actix_rt::test]
+async fn a_delta_without_an_answer_is_sent_again_also_by_a_twin_that_was_retired() {
+    let rules = Rules { retry: Duration::from_millis(300), retries: 2, ..Rules::default() };
+    let mut service = Service::start(ManagerSettings { rules, idle: Duration::ZERO, ..settings() });
+    service.send("TNG/a/STATE/UPD", json!({"state": {"trn": 1, "n": 1}}));
+    service.send("TNG/a/TWIN/SET", json!({"set": {"n": 2}}));
+    service
+        .until("three deltas", |heard| {
+            heard.published.iter().filter(|(topic, _)| topic == "TNG/a/STATE/SET").count() == 3
+        })
+        .await;
+    let delta = json!({"delta": {"trn": 2, "n": 2}});
+    assert_eq!(service.on("TNG/a/STATE/SET"), [delta.clone(), delta.clone(), delta]);
+    assert!(service.tape.lock().unwrap().loads.len() >= 2);
+}
+
+#[actix_rt::test]
+async fn a_new_session_has_what_was_held_sent_and_the_same_one_does_not() {
+    let mut service = Service::start(settings());
+    for id in ["a", "b"] {
+        service.send(&format!("TNG/{id}/STATE/UPD"), json!({"state": {"trn": 1, "n": 1}}));
+        service.send(&format!("TNG/{id}/LC/OFF"), "");
+        service.send(&format!("TNG/{id}/TWIN/SET"), json!({"set": {"n": 2}}));
+    }
+    service.all_done().await;
+    let tape = service.tape.clone();
+    let again = Service::start_with(settings(), tape.clone());
+    again.link(1);
+    again.until("the things", |heard| heard.loads.len() == 4).await;
+    assert_eq!(again.on("TNG/a/STATE/SET"), Vec::<Value>::new());
+    again.link(2);
+    again
+        .until("both deltas", |heard| {
+            heard.published.iter().filter(|(topic, _)| topic.ends_with("STATE/SET")).count() == 2
+        })
+        .await;
+    assert_eq!(again.on("TNG/b/STATE/SET"), [json!({"delta": {"trn": 2, "n": 2}})]);
+}
+
+#[actix_rt::test]
+async fn an_answer_goes_to_the_response_topic_as_well() {
+    let mut service = Service::start(settings());
+    let respond = || {
+        Some(Respond { topic: "TNG/app/TPC/RES/1".parse().unwrap(), correlation: Some(vec![7]) })
+    };
+    service.send_for("TNG/a/TWIN/SET", json!({"set": {"n": 2}}), respond());
+    service.send_for("TNG/a/TWIN/GET", "", respond());
+    service.send_for("TNG/a/TWIN/GET", "nope", respond());
+    service.send_for("TNG/a/TWIN/DEL", json!({"query": 4}), respond());
+    service.all_done().await;
+    let answers = service.on("TNG/app/TPC/RES/1");
+    assert_eq!(answers.len(), 4);
+    assert!(answers.contains(&service.on("TNG/a/TWIN/UPD")[0]));
+    assert!(answers.iter().any(|answer| answer["error"]["code"] == 400));
+    assert!(answers.contains(&json!({"query": 4, "deleted": true})));
+}
+
+#[actix_rt::test]
+async fn the_manager_is_a_thing_without_a_twin() {
+    let mut service = Service::start(settings());
+    service.send("TNG/mgr/TWIN/SET", json!({"set": {"n": 2}, "query": 1}));
+    service.send("TNG/mgr/TWIN/GET", "");
+    service.send("TNG/mgr/TWIN/DEL", "");
+    service.send("TNG/mgr/STATE/UPD", json!({"state": {"n": 1}}));
+    service.send("TNG/mgr/LC/ON", "");
+    service.send("TNG/mgr/STATE/SET", json!({"delta": {"trn": 8, "things": 99}}));
+    service.send("TNG/mgr/STATE/GET", json!({"GET": 1}));
+    service.send("GRP/ALL/TPC/PING", "all");
+    service.all_done().await;
+    assert_eq!(
+        service.on("TNG/mgr/TWIN/RES"),
+        [
+            json!({"query": 1, "error": {"code": 404, "message": "mgr is the manager, which has no twin"}}),
+            json!({"query": 0, "deleted": false}),
+        ]
+    );
+    assert_eq!(service.on("TNG/mgr/TWIN/UPD")[0]["version"], 0);
+    let state = json!({"state": {"trn": 8, "things": 0, "cache": 0}});
+    let states = service.on("TNG/mgr/STATE/UPD");
+    assert_eq!(states[states.len() - 2..], [state.clone(), state]);
+    assert!(service.published().contains(&("TNG/mgr/TPC/PONG".into(), "all".into())));
+    assert!(service.tape.lock().unwrap().loads.is_empty());
+}
+
+#[actix_rt::test]
+async fn what_is_not_answered_yet_says_so() {
+    let mut service = Service::start(settings());
+    service.send("TNG/a/TWIN/GET", json!({"select": ["clientId"], "query": 5}));
+    service.send("GRP/g/TWIN/GET", json!({"query": 6}));
+    service.send("GRP/g/TWIN/SET", "nope");
+    service.all_done().await;
+    assert_eq!(service.on("TNG/a/TWIN/RES")[0]["error"]["code"], 422);
+    assert_eq!(service.on("TNG/a/TWIN/RES")[0]["query"], 5);
+    let codes: Vec<_> =
+        service.on("GRP/g/TWIN/RES").iter().map(|answer| answer["error"]["code"].clone()).collect();
+    assert_eq!(codes, [422, 400]);
+}
