@@ -1,2 +1,0 @@
-//! The manager.
-fn main() {}

@@ -1,0 +1,93 @@
+//! The command line: a flag for each setting that is no secret.
+
+use std::{io, path::Path, process::ExitCode};
+
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use twinthing::config::{Kind, SETTINGS, Setting, Source};
+
+/// What the program is asked to do.
+pub(crate) enum Called {
+    /// Run the manager.
+    Run,
+    /// Bring the database's tables up to date, and end.
+    Migrate,
+}
+
+/// The flags that were given, and the process's environment.
+pub(crate) struct Given(ArgMatches);
+
+const AFTER: &str = "\
+Each setting is an environment variable too, named in brackets; a flag goes first. A secret is
+a variable only, or NAME_FILE names a file with it:
+";
+
+const EXIT_CODES: &str = "
+Exit codes: 0 ended as asked; 1 could not start; 64 wrong settings; 75 another manager is at
+work on this data folder or database; 78 refused by the broker under --fail-fast.";
+
+/// Reads the command line; `Err` is how the program ends where it asks for help or is wrong.
+pub(crate) fn parse() -> Result<(Called, Given), ExitCode> {
+    match command().try_get_matches() {
+        Ok(matches) => Ok(match matches.subcommand() {
+            Some(("migrate", matches)) => (Called::Migrate, Given(matches.clone())),
+            _ => (Called::Run, Given(matches)),
+        }),
+        Err(error) => {
+            let wrong = error.use_stderr();
+            // Nothing is left to be told where the terminal itself is gone.
+            error.print().unwrap_or_default();
+            Err(if wrong { ExitCode::from(64) } else { ExitCode::SUCCESS })
+        }
+    }
+}
+
+fn command() -> Command {
+    let secrets: String = SETTINGS
+        .iter()
+        .filter(|setting| setting.kind == Kind::Secret)
+        .map(|setting| format!("  {:<16} {}\n", setting.variable, setting.help))
+        .collect();
+    Command::new("twinmgr")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Keeps digital twins of things that speak MQTT")
+        .after_help(format!("{AFTER}{secrets}{EXIT_CODES}"))
+        .args(SETTINGS.iter().filter_map(arg))
+        .subcommand(
+            Command::new("migrate")
+                .about("Brings the database's tables up to date, and ends")
+                .args(SETTINGS.iter().filter_map(arg)),
+        )
+}
+
+fn arg(setting: &Setting) -> Option<Arg> {
+    let help = match setting.default {
+        "" => format!("{} [{}]", setting.help, setting.variable),
+        default => format!("{} [{}={default}]", setting.help, setting.variable),
+    };
+    let arg = Arg::new(setting.variable).long(setting.flag()).help(help);
+    match setting.kind {
+        Kind::Value => Some(arg.value_name("VALUE").action(ArgAction::Set)),
+        Kind::Switch => Some(arg.action(ArgAction::SetTrue)),
+        Kind::Secret => None,
+    }
+}
+
+impl Source for Given {
+    fn flag(&self, variable: &str) -> Option<String> {
+        let setting = SETTINGS.iter().find(|setting| setting.variable == variable)?;
+        match setting.kind {
+            Kind::Value => self.0.get_one::<String>(variable).cloned(),
+            Kind::Switch => self.0.get_flag(variable).then(|| "true".to_owned()),
+            Kind::Secret => None,
+        }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+    fn variable(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok()
+    }
+
+    fn file(&self, path: &Path) -> io::Result<String> {
+        std::fs::read_to_string(path)
+    }
+}

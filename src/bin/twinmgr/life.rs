@@ -1,0 +1,77 @@
+//! What ends the program: signals, and what cannot be mended.
+
+use std::{
+    fs::{self, File, TryLockError},
+    path::Path,
+};
+
+use actix::prelude::*;
+use actix_rt::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
+use twinthing::mqtt::Fatal;
+
+use super::Failure;
+
+/// SIGTERM and SIGINT.
+pub(crate) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    pub(crate) fn listen() -> Result<Self, Failure> {
+        let on = |kind| signal(kind).map_err(|error| Failure::Start(error.to_string()));
+        let (terminate, interrupt) = (on(SignalKind::terminate())?, on(SignalKind::interrupt())?);
+        Ok(Self { terminate, interrupt })
+    }
+
+    /// Waits for either, and says which.
+    pub(crate) async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+/// Hands on the first fatal line.
+pub(crate) struct LastWords(Option<oneshot::Sender<String>>);
+
+impl LastWords {
+    pub(crate) fn new() -> (Self, oneshot::Receiver<String>) {
+        let (sender, receiver) = oneshot::channel();
+        (Self(Some(sender)), receiver)
+    }
+}
+
+impl Actor for LastWords {
+    type Context = Context<Self>;
+}
+
+impl Handler<Fatal> for LastWords {
+    type Result = ();
+
+    fn handle(&mut self, Fatal(line): Fatal, _: &mut Self::Context) {
+        if let Some(sender) = self.0.take() {
+            // Nobody listens any more when the program is about to end anyway.
+            sender.send(line).unwrap_or_default();
+        }
+    }
+}
+
+/// Makes the data folder and takes it for this process, as long as the file is held.
+pub(crate) fn take_folder(folder: &Path) -> Result<File, Failure> {
+    let path = folder.join("twinmgr.lock");
+    let start = |error| Failure::Start(format!("data folder {}: {error}", folder.display()));
+    fs::create_dir_all(folder).map_err(start)?;
+    let file = File::options().create(true).append(true).open(&path).map_err(start)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Failure::Taken(format!(
+            "another manager is at work on data folder {}; end it, or give this one its own by \
+             TWIN_DATA_DIR",
+            folder.display()
+        ))),
+        Err(TryLockError::Error(error)) => Err(start(error)),
+    }
+}

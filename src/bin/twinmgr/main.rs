@@ -1,0 +1,95 @@
+//! The manager: `twinmgr` runs it, `twinmgr migrate` brings a database up to date.
+//!
+//! Exit codes, after sysexits.h: 0 ended as asked, 1 could not start, 64 wrong settings or usage,
+//! 75 another manager is at work here, 78 refused by the broker or the database under
+//! `--fail-fast`.
+
+mod cli;
+mod life;
+mod logging;
+mod run;
+
+use std::process::ExitCode;
+
+use twinthing::{
+    config::Config,
+    store::{self, StoreError},
+};
+
+use cli::{Called, Given};
+
+/// Why the program ends otherwise than asked.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    /// Settings or usage.
+    #[error("{0}")]
+    Usage(String),
+    /// Another manager holds the data folder or the database.
+    #[error("{0}")]
+    Taken(String),
+    /// Trying again does not mend it, and `--fail-fast` is set.
+    #[error("{0}")]
+    Refused(String),
+    /// Anything else that keeps it from starting.
+    #[error("{0}")]
+    Start(String),
+}
+
+impl Failure {
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::Start(_) => 1,
+            Self::Usage(_) => 64,
+            Self::Taken(_) => 75,
+            Self::Refused(_) => 78,
+        }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        let line = error.to_string();
+        if matches!(error, StoreError::Locked { .. }) {
+            Self::Taken(line)
+        } else {
+            Self::Start(line)
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let (called, given) = match cli::parse() {
+        Ok(parsed) => parsed,
+        Err(code) => return code,
+    };
+    match call(called, &given) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            for line in failure.to_string().lines() {
+                eprintln!("twinmgr: {line}");
+            }
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+fn call(called: Called, given: &Given) -> Result<(), Failure> {
+    let config = Config::read(given).map_err(|error| Failure::Usage(error.to_string()))?;
+    logging::start(&config.log);
+    match called {
+        Called::Run => run::run(config),
+        Called::Migrate => {
+            let folder = &config.data_dir;
+            std::fs::create_dir_all(folder)
+                .map_err(|error| Failure::Start(format!("{}: {error}", folder.display())))?;
+            let done = store::migrate(&config.store.target)?;
+            for name in &done {
+                println!("{}: ran {name}", config.store.target);
+            }
+            if done.is_empty() {
+                println!("{}: is up to date", config.store.target);
+            }
+            Ok(())
+        }
+    }
+}

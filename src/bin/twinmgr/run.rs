@@ -1,0 +1,136 @@
+//! Puts the parts together, and takes them apart again.
+
+use std::time::Duration;
+
+use actix::prelude::*;
+use twinthing::{
+    config::Config,
+    manager::{ManagerSettings, Peers, Router},
+    mqtt::{self, Bridge, Close, Listeners, Quiesce},
+    store::{self, Health, Opening, Store, StoreError, StoreSettings},
+};
+
+use super::{
+    Failure,
+    life::{LastWords, Signals, take_folder},
+};
+
+/// How long what is under way may take at the end; with the farewell, under 10 s.
+const DRAIN: Duration = Duration::from_secs(7);
+
+/// How long the farewell to the broker may take.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// How long to wait before a database that is away is tried again at the start.
+const TRY_AGAIN: Duration = Duration::from_secs(2);
+
+/// Runs the manager until it is told to end.
+pub(crate) fn run(config: Config) -> Result<(), Failure> {
+    let folder = take_folder(&config.data_dir)?;
+    let result = System::new().block_on(live(config));
+    drop(folder);
+    result
+}
+
+async fn live(config: Config) -> Result<(), Failure> {
+    let mut signals = Signals::listen()?;
+    log::info!(
+        "twinmgr {} is {} at broker {}:{}, with database {}",
+        env!("CARGO_PKG_VERSION"),
+        config.mqtt.client_id,
+        config.mqtt.host,
+        config.mqtt.port,
+        config.store.target,
+    );
+    let fail_fast = config.mqtt.fail_fast;
+    let context = Context::<Router>::new();
+    let health = context.address().recipient();
+    let (store, opening) = tokio::select! {
+        opened = open(config.store, health, fail_fast) => opened?,
+        signal = signals.next() => {
+            log::info!("{signal}: ended before it started");
+            return Ok(());
+        }
+    };
+    log::info!("{} twins in the database", opening.things);
+    let (words, last_words) = LastWords::new();
+    let bridge = connect(config.mqtt, config.manager, &store, &opening, context, words)?;
+    tokio::select! {
+        signal = signals.next() => log::info!("{signal}: finishing what is under way"),
+        line = last_words => return Err(Failure::Refused(line.unwrap_or_default())),
+    }
+    tokio::select! {
+        () = end(&bridge) => {}
+        signal = signals.next() => log::warn!("{signal} again: ended at once"),
+    }
+    Ok(())
+}
+
+/// Opens the database; one that is away is waited for.
+async fn open(
+    settings: StoreSettings,
+    health: Recipient<Health>,
+    fail_fast: bool,
+) -> Result<(Addr<Store>, Opening), Failure> {
+    let mut said = String::new();
+    loop {
+        match store::start(settings.clone(), health.clone()) {
+            Ok(started) => return Ok(started),
+            Err(error) if !is_passing(&error) || fail_fast => return Err(error.into()),
+            Err(error) => {
+                let line = error.to_string();
+                if line != said {
+                    log::error!("{line}; trying again");
+                    said = line;
+                }
+            }
+        }
+        tokio::time::sleep(TRY_AGAIN).await;
+    }
+}
+
+/// Whether waiting may mend it.
+fn is_passing(error: &StoreError) -> bool {
+    matches!(error, StoreError::Unreachable { .. } | StoreError::Denied { .. })
+}
+
+fn connect(
+    mqtt: mqtt::MqttSettings,
+    manager: ManagerSettings,
+    store: &Addr<Store>,
+    opening: &Opening,
+    context: Context<Router>,
+    words: LastWords,
+) -> Result<Addr<Bridge>, Failure> {
+    let router = context.address();
+    let listeners = Listeners {
+        router: router.clone().recipient(),
+        link: router.clone().recipient(),
+        acked: router.recipient(),
+        fatal: words.start().recipient(),
+    };
+    let bridge = mqtt::start(mqtt, opening.session, listeners)
+        .map_err(|error| Failure::Usage(error.to_string()))?;
+    let peers = Peers {
+        load: store.clone().recipient(),
+        commit: store.clone().recipient(),
+        unsettled: store.clone().recipient(),
+        session: store.clone().recipient(),
+        publish: bridge.clone().recipient(),
+        done: bridge.clone().recipient(),
+    };
+    let settings = ManagerSettings { epoch: mqtt::now().0, things: opening.things, ..manager };
+    context.run(Router::new(settings, peers));
+    Ok(bridge)
+}
+
+/// Finishes what came in, says farewell, and is gone within 10 s.
+async fn end(bridge: &Addr<Bridge>) {
+    if tokio::time::timeout(DRAIN, bridge.send(Quiesce)).await.is_err() {
+        log::error!("what is under way could not be finished in {} s; it is lost", DRAIN.as_secs());
+    }
+    if tokio::time::timeout(FAREWELL, bridge.send(Close)).await.is_err() {
+        log::warn!("the broker did not hear the farewell; it will publish the will");
+    }
+    log::info!("ended");
+}

@@ -1,0 +1,186 @@
+//! The settings of `twinmgr`: each is an environment variable and, unless it is a secret, a flag.
+//!
+//! [`SETTINGS`] is the list of them, with what `--help` says; [`Config::read`] reads them all and
+//! reports every mistake at once. A secret may also be in a file, named by `NAME_FILE`.
+
+mod read;
+mod settings;
+
+use std::path::PathBuf;
+
+pub use read::{ConfigError, Source};
+pub use settings::{Kind, SETTINGS, Setting};
+
+use crate::{
+    manager::ManagerSettings,
+    mqtt::{MqttSettings, Secret, Version},
+    protocol::{ThingId, manager_filters},
+    store::{StoreSettings, Target},
+    twin::{Rules, Twin},
+};
+use read::Reader;
+
+/// Everything that `twinmgr` can be told.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// How to reach the broker.
+    pub mqtt: MqttSettings,
+    /// Where the database is, and how to use it.
+    pub store: StoreSettings,
+    /// How the service works. Its `epoch` and `things` are known only once it starts.
+    pub manager: ManagerSettings,
+    /// The folder for what the manager keeps.
+    pub data_dir: PathBuf,
+    /// What is logged, as env_logger has it: `info`, or `info,twinthing::mqtt=debug`.
+    pub log: String,
+}
+
+impl Config {
+    /// Reads the settings: a flag counts before its environment variable, and that before the
+    /// default. A variable that is empty counts as not set.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with a line for each setting that is missing or wrong.
+    pub fn read(source: &dyn Source) -> Result<Self, ConfigError> {
+        let mut reader = Reader::new(source);
+        let config = Self::read_all(&mut reader);
+        reader.finish()?;
+        config.ok_or_else(ConfigError::default)
+    }
+
+    fn read_all(from: &mut Reader<'_>) -> Option<Self> {
+        let data_dir = from.path("TWIN_DATA_DIR").unwrap_or_default();
+        let target = target(from, &data_dir);
+        let mqtt = mqtt(from);
+        let rules = rules(from);
+        let store = store(from, target);
+        let log = from.text("LOGLEVEL").unwrap_or_default().to_lowercase();
+        check_log(from, &log);
+        let log = from.text("RUST_LOG").unwrap_or(log);
+        let (mqtt, store) = (mqtt?, store?);
+        let manager = ManagerSettings {
+            id: mqtt.client_id.clone(),
+            payload_limit: rules.twin_limit,
+            rules,
+            idle: from.seconds("TWIN_IDLE", 0),
+            cache: from.number("TWIN_CACHE", 1..=10_000_000)?,
+            restores: from.number("TWIN_RESTORES", 1..=100_000)?,
+            retry_rate: from.number("TWIN_RETRY_RATE", 1..=100_000)?,
+            epoch: 0,
+            things: 0,
+            apply: Twin::apply,
+        };
+        Some(Self { mqtt, store, manager, data_dir, log })
+    }
+}
+
+fn mqtt(from: &mut Reader<'_>) -> Option<MqttSettings> {
+    let user = from.text("MQTT_USER");
+    let name = user.clone().unwrap_or_else(|| settings::DEFAULT_NAME.to_owned());
+    let client_id = match name.parse::<ThingId>() {
+        Ok(id) => Some(id),
+        Err(error) => from.wrong("MQTT_USER", &format!("{error}; it is the manager's id")),
+    };
+    let password = from.secret("MQTT_PASSWD").map(Secret);
+    if password.is_some() && user.is_none() {
+        from.wrong::<()>("MQTT_PASSWD", "is set, and MQTT_USER is not");
+    }
+    let version = match from.text("MQTT_VERSION").unwrap_or_default().as_str() {
+        "5" => Some(Version::V5),
+        "3.1.1" => Some(Version::V3),
+        other => from.wrong("MQTT_VERSION", &format!("{other:?} is neither 5 nor 3.1.1")),
+    };
+    let settings = MqttSettings {
+        filters: client_id.as_ref().map(manager_filters).unwrap_or_default(),
+        client_id: client_id?,
+        user,
+        password,
+        host: from.text("MQTT_HOST").unwrap_or_default(),
+        port: from.number("MQTT_PORT", 1..=65_535)?,
+        ca_file: from.file("MQTT_CERT"),
+        cert_file: from.file("MQTT_CLIENT_CERT"),
+        key_file: from.file("MQTT_CLIENT_KEY"),
+        version: version?,
+        keep_alive: from.seconds("MQTT_KEEP_ALIVE", 5),
+        session_expiry: from.seconds("MQTT_SESSION_EXPIRY", 0),
+        window: from.number("MQTT_WINDOW", 1..=60_000)?,
+        under_way: from.number("TWIN_UNDER_WAY", 1..=1_000_000)?,
+        inbox_bytes: from.number("TWIN_INBOX_BYTES", 1024..=usize::MAX)?,
+        fail_fast: from.flag("TWIN_FAIL_FAST"),
+    };
+    if (settings.cert_file.is_some() || settings.key_file.is_some()) && settings.ca_file.is_none() {
+        from.wrong::<()>("MQTT_CLIENT_CERT", "is of use with TLS only, and MQTT_CERT is not set");
+    }
+    if settings.cert_file.is_some() != settings.key_file.is_some() {
+        from.wrong::<()>("MQTT_CLIENT_CERT", "and MQTT_CLIENT_KEY go together, and one is not set");
+    }
+    Some(settings)
+}
+
+/// The database: by its URL, by the original's five variables, or a file in the data folder.
+fn target(from: &mut Reader<'_>, data_dir: &std::path::Path) -> Option<Target> {
+    let user = from.text("TWIN_DB_USER");
+    let password = from.secret("TWIN_DB_PASSWD").unwrap_or_default();
+    let host = from.text("TWIN_DB_HOST");
+    let port = from.optional_number("TWIN_DB_PORT", 1..=65_535).unwrap_or(3306);
+    let schema = from.text("TWIN_DB_SCHEMA");
+    let ca = from.file("TWIN_DB_CA");
+    let url = from.secret("TWIN_DB_URL");
+    if let Some(url) = url {
+        return match Target::parse(&url) {
+            Ok(target) => Some(target),
+            Err(error) => from.wrong("TWIN_DB_URL", &error.to_string()),
+        };
+    }
+    match (user, host, schema) {
+        (None, None, None) => Some(Target::Sqlite(data_dir.join("twins.sqlite"))),
+        (Some(user), Some(host), Some(schema)) => {
+            match Target::mysql(&user, &password, &host, port, &schema, ca.as_deref()) {
+                Ok(target) => Some(target),
+                Err(error) => from.wrong("TWIN_DB_HOST", &error.to_string()),
+            }
+        }
+        (user, host, schema) => {
+            let parts = [
+                ("TWIN_DB_USER", user.is_some()),
+                ("TWIN_DB_HOST", host.is_some()),
+                ("TWIN_DB_SCHEMA", schema.is_some()),
+            ];
+            for (name, _) in parts.into_iter().filter(|(_, is_set)| !is_set) {
+                from.wrong::<()>(name, "is not set, while others of the database's settings are");
+            }
+            None
+        }
+    }
+}
+
+fn store(from: &mut Reader<'_>, target: Option<Target>) -> Option<StoreSettings> {
+    Some(StoreSettings {
+        batch_rows: from.number("TWIN_BATCH_ROWS", 1..=1000)?,
+        batch_bytes: from.number("TWIN_BATCH_BYTES", 1024..=(1 << 30))?,
+        commit_timeout: from.seconds("TWIN_COMMIT_TIMEOUT", 1),
+        target: target?,
+    })
+}
+
+fn rules(from: &mut Reader<'_>) -> Rules {
+    let default = Rules::default();
+    Rules {
+        twin_limit: from
+            .number("TWIN_PAYLOAD_LIMIT", 1024..=(1 << 28))
+            .unwrap_or(default.twin_limit),
+        reboot: from.seconds("TWIN_REBOOT", 0),
+        late_will: from.seconds("TWIN_LATE_WILL", 0),
+        retry: from.seconds("TWIN_RETRY", 0),
+        retries: from.number("TWIN_RETRIES", 0..=30).unwrap_or(default.retries),
+    }
+}
+
+fn check_log(from: &mut Reader<'_>, level: &str) {
+    if level.parse::<log::LevelFilter>().is_err() && level != "warning" && level != "critical" {
+        from.wrong::<()>(
+            "LOGLEVEL",
+            &format!("{level:?} is none of off, error, warn, info, debug, trace"),
+        );
+    }
+}
