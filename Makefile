@@ -1,0 +1,40 @@
+# make help says what there is. Everything is a script in scripts/, readable and usable on its own.
+
+SHELL := bash
+export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
+.DEFAULT_GOAL := help
+.PHONY: help run build needs test check lint doc clean
+
+help: ## Says what there is
+	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile | expand -t 16
+
+run: ## Installs what is missing, builds, and runs the manager with a broker, on SQLite under ./data
+	@scripts/rust.sh
+	@scripts/needs.sh run
+	@$(MAKE) --no-print-directory build
+	@exec scripts/run.sh
+
+build: ## Builds the programs in release
+	@cargo build --release --locked
+
+needs: ## Says what is missing on this machine for running and testing
+	@scripts/needs.sh --list test && echo "nothing is missing"
+
+test: ## Installs what the tests need, and runs everything that must pass
+	@scripts/rust.sh
+	@scripts/needs.sh test
+	@scripts/check.sh --install
+
+check: ## The same without installing anything
+	@scripts/check.sh
+
+lint: ## Formatting and lints only
+	@cargo fmt --check
+	@cargo clippy --locked --all-targets -- -D warnings
+	@cargo clippy --locked --no-default-features --lib -- -D warnings
+
+doc: ## The library's documentation
+	@RUSTDOCFLAGS=-Dwarnings cargo doc --locked --no-deps
+
+clean: ## Removes what was built; data stay
+	@cargo clean
