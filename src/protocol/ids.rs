@@ -1,3 +1,5 @@
+//! The ids of things and the names of groups: whoever holds one knows that it is valid.
+
 use std::{borrow::Borrow, fmt, str::FromStr, sync::Arc};
 
 /// The most bytes of UTF-8 that an id or a group's name may have.
@@ -97,8 +99,9 @@ macro_rules! one_level {
 one_level! {
     /// The id of a thing: its MQTT client id, one level of a topic.
     ///
-    /// 1 to 80 bytes of UTF-8 without `/`, `+`, `#` and control characters, and with no space at
-    /// either end. Ids are compared byte by byte, and a copy costs no allocation.
+    /// UTF-8, at least a byte of it and at most 80. It holds no `/`, `+` or `#` and no control
+    /// character, and no space begins or ends it. Ids are compared byte by byte, and a copy costs no
+    /// allocation.
     ///
     /// ```
     /// use twinthing::protocol::ThingId;

@@ -1,20 +1,27 @@
-//! The wire: what devices, clients and the manager say to each other, as types.
+//! The wire as types: what goes between things, clients and the manager.
 //!
-//! The only place that knows how topics are spelled and what their payloads look like.
+//! The only place that knows how topics are spelled and what their payloads look like. Text becomes a
+//! type here once, where it comes in, and the type is the proof: nothing behind it looks at strings.
+//! `docs/protocol.md` is the contract that these types hold.
 
 mod ids;
 mod number;
-mod payload;
+mod object;
+mod problem;
+mod report;
+mod request;
 mod time;
 mod topic;
+mod trn;
 
 pub use ids::{GroupName, IdError, MAX_ID_BYTES, ThingId};
 pub use number::{same_number, same_value, whole_number};
-pub use payload::{
-    Bad, Code, DEFAULT_PAYLOAD_LIMIT, GetRequest, MAX_DEPTH, Problem, Report, ReportKind,
-    SetRequest, Trn, delete_answer, parse_delete, state_get, state_whole,
-};
+pub use object::{Bad, DEFAULT_PAYLOAD_LIMIT, MAX_DEPTH};
+pub use problem::{Code, Problem};
+pub use report::{Report, ReportKind, state_whole};
+pub use request::{GetRequest, SetRequest, delete_answer, parse_delete, state_get};
 pub use time::Timestamp;
 pub use topic::{
     GroupTopic, ResponseTopic, ResponseTopicError, ThingTopic, Topic, TopicError, manager_filters,
 };
+pub use trn::Trn;

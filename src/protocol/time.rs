@@ -1,7 +1,6 @@
-use std::{
-    ops::{Add, Sub},
-    time::Duration,
-};
+//! Points in time, as the wire shows them. Nothing here reads a clock.
+
+use std::{ops::Add, time::Duration};
 
 /// A point in time: nanoseconds since the Unix epoch, as the meta documents show it.
 ///
@@ -22,13 +21,5 @@ impl Add<Duration> for Timestamp {
 
     fn add(self, span: Duration) -> Self {
         Self(self.0.saturating_add(i64::try_from(span.as_nanos()).unwrap_or(i64::MAX)))
-    }
-}
-
-impl Sub<Duration> for Timestamp {
-    type Output = Self;
-
-    fn sub(self, span: Duration) -> Self {
-        Self(self.0.saturating_sub(i64::try_from(span.as_nanos()).unwrap_or(i64::MAX)))
     }
 }

@@ -1,0 +1,127 @@
+//! The JSON object that a payload is: alone knows how large and how deep one may be, and what makes
+//! it bad.
+
+use serde_json::{Map, Value};
+
+use super::{Code, Problem};
+
+/// The most bytes of a payload, and of a twin, unless set otherwise: 256 KiB.
+pub const DEFAULT_PAYLOAD_LIMIT: usize = 256 * 1024;
+
+/// The most objects and arrays inside each other in a payload.
+pub const MAX_DEPTH: usize = 100;
+
+/// How serde_json marks numbers that it keeps as they were written.
+const RESERVED: &str = "$serde_json::private::";
+
+/// Why a payload is not what its topic takes.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Bad {
+    /// Above the limit, which is configurable.
+    #[error("the payload has {bytes} bytes; at most {limit} are taken")]
+    TooLarge {
+        /// The payload's length.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// More objects and arrays inside each other than [`MAX_DEPTH`].
+    #[error("the payload is nested deeper than {MAX_DEPTH}")]
+    TooDeep,
+    /// Not JSON.
+    #[error("the payload is not JSON: {0}")]
+    NotJson(String),
+    /// JSON, but no object.
+    #[error("the payload is {0}, not a JSON object")]
+    NotObject(&'static str),
+    /// A name that the JSON library takes for a number of its own.
+    #[error("the payload holds {RESERVED:?}, which no member may be called")]
+    Reserved,
+    /// A member that has to be there is not.
+    #[error("the payload has no {0}")]
+    Missing(&'static str),
+    /// A member has the wrong type.
+    #[error("{member} is {found}, not {wanted}")]
+    WrongType {
+        /// The member.
+        member: &'static str,
+        /// The type it has.
+        found: &'static str,
+        /// The type it should have.
+        wanted: &'static str,
+    },
+}
+
+impl Bad {
+    /// The code under which a client is told.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Self::TooLarge { .. } | Self::TooDeep => Code::TooLarge,
+            Self::NotJson(_)
+            | Self::NotObject(_)
+            | Self::Reserved
+            | Self::Missing(_)
+            | Self::WrongType { .. } => Code::Malformed,
+        }
+    }
+
+    /// What the client who sent it is told.
+    pub(super) fn asked_by(self, query: Option<Value>) -> Problem {
+        Problem { query, code: self.code(), message: self.to_string() }
+    }
+}
+
+/// Reads a JSON object within the limits. Of duplicate members the last counts.
+pub(super) fn parse_object(payload: &[u8], limit: usize) -> Result<Map<String, Value>, Bad> {
+    if payload.len() > limit {
+        return Err(Bad::TooLarge { bytes: payload.len(), limit });
+    }
+    if depth(payload) > MAX_DEPTH {
+        return Err(Bad::TooDeep);
+    }
+    let text = std::str::from_utf8(payload).map_err(|error| Bad::NotJson(error.to_string()))?;
+    if text.contains(RESERVED) {
+        return Err(Bad::Reserved);
+    }
+    match serde_json::from_str(text) {
+        Ok(Value::Object(object)) => Ok(object),
+        Ok(other) => Err(Bad::NotObject(type_name(&other))),
+        Err(error) => Err(Bad::NotJson(error.to_string())),
+    }
+}
+
+/// How deep the objects and arrays of a payload go, without parsing it.
+fn depth(payload: &[u8]) -> usize {
+    let (mut depth, mut deepest) = (0_usize, 0);
+    let (mut quoted, mut escaped) = (false, false);
+    for byte in payload {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            b'{' | b'[' if !quoted => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b'}' | b']' if !quoted => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
+pub(super) fn wrong_type(member: &'static str, found: &Value, wanted: &'static str) -> Bad {
+    Bad::WrongType { member, found: type_name(found), wanted }
+}
+
+fn type_name(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    }
+}

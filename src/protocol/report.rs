@@ -1,0 +1,154 @@
+//! What a thing says of itself on `STATE/UPD`: alone knows that a `delta` goes before a `state`, and
+//! where the trn stands in them.
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    Bad, Trn,
+    object::{parse_object, wrong_type},
+};
+
+/// What a thing says of itself: the payload of `STATE/UPD`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Whether these are changes, or all there is.
+    pub kind: ReportKind,
+    /// The members, without `trn`.
+    pub members: Map<String, Value>,
+    /// The trn that came with them; one that is none counts as absent.
+    pub trn: Option<Trn>,
+}
+
+/// Whether a report holds changes, or all there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReportKind {
+    /// `delta`: these changed.
+    Delta,
+    /// `state`: this is all.
+    State,
+}
+
+impl Report {
+    /// Reads the payload of `STATE/UPD`. If both `delta` and `state` are there, `delta` counts.
+    ///
+    /// ```
+    /// use twinthing::protocol::{Report, ReportKind};
+    ///
+    /// let report = Report::parse(br#"{"delta":{"trn":7,"on":true}}"#, 1024)?;
+    /// assert_eq!(report.kind, ReportKind::Delta);
+    /// assert_eq!(report.trn.map(|trn| trn.get()), Some(7));
+    /// # Ok::<(), twinthing::protocol::Bad>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Bad`] if the payload is above `limit` bytes, too deep, no JSON object, or holds neither.
+    pub fn parse(payload: &[u8], limit: usize) -> Result<Self, Bad> {
+        let mut object = parse_object(payload, limit)?;
+        let (kind, name) = if object.contains_key("delta") {
+            (ReportKind::Delta, "delta")
+        } else {
+            (ReportKind::State, "state")
+        };
+        let mut members = match object.remove(name) {
+            Some(Value::Object(members)) => members,
+            Some(other) => return Err(wrong_type(name, &other, "an object")),
+            None => return Err(Bad::Missing("delta and no state")),
+        };
+        let trn = members.remove("trn").as_ref().and_then(Trn::from_value);
+        Ok(Self { kind, members, trn })
+    }
+}
+
+/// The payload of a `STATE/SET` or `STATE/UPD` that holds all there is.
+#[must_use]
+pub fn state_whole(members: Value) -> String {
+    json!({"state": members}).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::{Code, SetRequest};
+
+    fn report(payload: &str) -> Result<Report, Bad> {
+        Report::parse(payload.as_bytes(), 1000)
+    }
+
+    #[test]
+    fn of_delta_and_state_in_a_report_delta_counts() {
+        let report = report(r#"{"state":{"trn":9,"a":1},"delta":{"trn":1,"b":2}}"#).unwrap();
+        assert_eq!(report.kind, ReportKind::Delta);
+        assert_eq!(report.trn, Trn::new(1));
+        assert_eq!(Value::Object(report.members), json!({"b": 2}));
+    }
+
+    #[test]
+    fn a_trn_that_is_none_counts_as_absent() {
+        for trn in ["-1", "2147483648", "1.5", "\"3\"", "null", "true", "[1]", "{}", "1e99"] {
+            let report = report(&format!(r#"{{"delta":{{"trn":{trn},"a":1}}}}"#)).unwrap();
+            assert_eq!((report.trn, report.members.len()), (None, 1), "{trn}");
+        }
+        for (trn, wanted) in [("0", 0), ("7.0", 7), ("70e-1", 7), ("2147483647", 0x7fff_ffff)] {
+            let report = report(&format!(r#"{{"state":{{"trn":{trn}}}}}"#)).unwrap();
+            assert_eq!(report.trn, Trn::new(wanted), "{trn}");
+        }
+    }
+
+    #[test]
+    fn a_bad_report_says_what_is_wrong() {
+        for (payload, message) in [
+            ("", "the payload is not JSON: EOF while parsing a value at line 1 column 0"),
+            ("\u{feff}{}", "the payload is not JSON: expected value at line 1 column 1"),
+            (
+                r#"{"delta":{"a":{"$serde_json::private::Number":"1"}}}"#,
+                "the payload holds \"$serde_json::private::\", which no member may be called",
+            ),
+            ("[1]", "the payload is an array, not a JSON object"),
+            ("{}", "the payload has no delta and no state"),
+            (r#"{"delta":null}"#, "delta is null, not an object"),
+            (r#"{"state":[]}"#, "state is an array, not an object"),
+            (
+                r#"{"delta":{"a":NaN}}"#,
+                "the payload is not JSON: expected value at line 1 column 15",
+            ),
+        ] {
+            assert_eq!(report(payload).unwrap_err().to_string(), message);
+        }
+        assert_eq!(
+            Report::parse(b"{\"delta\":{\"a\":\"\xff\"}}", 1000).unwrap_err().code(),
+            Code::Malformed
+        );
+    }
+
+    #[test]
+    fn brackets_inside_strings_do_not_nest() {
+        let text = format!(r#"{{"delta":{{"a":"{}\"{}"}}}}"#, "[".repeat(200), "{".repeat(200));
+        assert!(report(&text).is_ok());
+    }
+
+    #[test]
+    fn a_number_comes_back_as_it_was_sent() {
+        let text = r#"{"delta":{"a":123456789012345678901234567890.10,"b":1e+400}}"#;
+        let delta = json!({"delta": report(text).unwrap().members}).to_string();
+        assert_eq!(delta, text);
+    }
+
+    #[test]
+    fn a_payload_above_the_limit_or_too_deep_is_a_413() {
+        assert_eq!(
+            Report::parse(br#"{"delta":{}}"#, 11).unwrap_err(),
+            Bad::TooLarge { bytes: 12, limit: 11 }
+        );
+        let nested = |depth: usize| {
+            format!("{}1{}", "{\"delta\":".repeat(depth), "}".repeat(depth)).into_bytes()
+        };
+        assert!(Report::parse(&nested(100), 10_000).is_ok());
+        assert_eq!(Report::parse(&nested(101), 10_000).unwrap_err(), Bad::TooDeep);
+        let brackets = "[".repeat(5000);
+        let error = SetRequest::parse(brackets.as_bytes(), 10_000).unwrap_err();
+        assert_eq!(
+            (error.code, error.message.as_str()),
+            (Code::TooLarge, "the payload is nested deeper than 100")
+        );
+    }
+}
