@@ -1,11 +1,12 @@
 //! What a SET leaves to ask of a thing.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Map, Value};
 
-use super::tree::{self, Leaf, Members, Node, Path};
-use crate::protocol::{Timestamp, Trn};
+use super::{
+    ledger::Ledger,
+    tree::{self, Leaf, Members, Node, Path},
+};
+use crate::protocol::Timestamp;
 
 /// What is known of the thing when something is asked of it.
 pub(super) struct Known<'a> {
@@ -14,7 +15,7 @@ pub(super) struct Known<'a> {
     /// What it refused.
     pub(super) declined: &'a Members,
     /// What was sent to it and is not answered.
-    pub(super) open: &'a BTreeMap<Path, Trn>,
+    pub(super) ledger: &'a Ledger,
     /// Whether what it says may be about to change: it was restored, and has not reported since.
     pub(super) unsure: bool,
 }
@@ -25,14 +26,8 @@ impl Known<'_> {
         self.unsure
             || !tree::has(self.reported, path, leaf)
             || tree::touches(self.declined, path)
-            || is_open(self.open, path)
+            || self.ledger.is_open(path)
     }
-}
-
-/// Whether the leaf at the path is open, or one above or below it.
-fn is_open(open: &BTreeMap<Path, Trn>, path: &[String]) -> bool {
-    (1..=path.len()).any(|end| path.get(..end).is_some_and(|above| open.contains_key(above)))
-        || open.range(path.to_vec()..).next().is_some_and(|(below, _)| below.starts_with(path))
 }
 
 /// Merges a SET into what is desired, and says whether that changed anything.
@@ -94,10 +89,12 @@ impl Asking<'_> {
             Some(Node::Leaf(..)) => {
                 let mut own = Members::new();
                 self.object(&mut own, &instead_of(set, theirs), theirs, path);
-                if own.is_empty() && !self.known.needs(path, Leaf::Object) {
-                    desired.remove(name);
-                } else {
+                let asks =
+                    !own.is_empty() || (set.is_empty() && self.known.needs(path, Leaf::Object));
+                if asks {
                     desired.insert(name.to_owned(), Node::Object(own));
+                } else {
+                    desired.remove(name);
                 }
                 true
             }

@@ -81,8 +81,8 @@ impl Serialize for State<'_> {
     }
 }
 
-/// A document's times as they go out. A member of the user's that is itself called `timestamp` does
-/// not show its own.
+/// A document's times as they go out. `timestamp` on top is the document's: should the user have a
+/// member of that name, its own time gives way.
 pub(super) struct Meta<'a>(pub(super) &'a Document);
 
 impl Serialize for Meta<'_> {

@@ -1,3 +1,5 @@
+//! What goes into the rules, and what comes out of them.
+
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -106,8 +108,8 @@ pub enum Tell {
 pub enum Retry {
     /// What was planned stays planned.
     AsPlanned,
-    /// It is sent again at this time, for the n-th time, unless an answer comes.
-    At(Timestamp, u32),
+    /// It is sent again so long after it went out, for the n-th time, unless an answer comes.
+    After(Duration, u32),
     /// It is not sent again by itself.
     Never,
 }
@@ -123,7 +125,7 @@ pub enum Refusal {
         /// The client's.
         asked: u64,
     },
-    /// The twin would become larger than is allowed.
+    /// The twin, with what is open of it, would become larger than is allowed.
     #[error("the twin would have {bytes} bytes; at most {limit} are allowed")]
     TooLarge {
         /// What it would have.

@@ -40,22 +40,55 @@ impl Ledger {
         first
     }
 
-    /// Takes in the trn of a report: which one counts, while numbering has just begun anew.
-    pub(super) fn receive(&mut self, trn: Option<Trn>, desired: Option<Trn>) -> Option<Trn> {
+    /// The trn of a report, if it counts: above desired's it does not while numbering has just begun
+    /// anew.
+    pub(super) fn counted(&mut self, trn: Option<Trn>, desired: Option<Trn>) -> Option<Trn> {
         let trn = trn?;
         if self.wrapped && desired.is_some_and(|desired| trn > desired) {
             return None;
         }
         self.wrapped = false;
-        self.highest = self.highest.max(trn.get());
-        self.open.retain(|_, last| *last > trn);
         Some(trn)
     }
 
-    /// Remembers that these leaves go out under this trn.
+    /// Takes in the trn of a report: what was sent up to it is answered.
+    pub(super) fn receive(&mut self, trn: Trn) {
+        self.highest = self.highest.max(trn.get());
+        self.open.retain(|_, last| *last > trn);
+    }
+
+    /// Whether the leaf at the path is open, or one above or below it.
+    pub(super) fn is_open(&self, path: &[String]) -> bool {
+        (1..=path.len())
+            .any(|end| path.get(..end).is_some_and(|above| self.open.contains_key(above)))
+            || self
+                .open
+                .range(path.to_vec()..)
+                .next()
+                .is_some_and(|(below, _)| below.starts_with(path))
+    }
+
+    /// Remembers that these leaves go out under this trn. What is open below one of them is open
+    /// as long as that one: it need not be remembered.
     pub(super) fn send(&mut self, leaves: Vec<(Path, Leaf<'_>)>, trn: Trn) {
         self.sent = true;
-        self.open.extend(leaves.into_iter().map(|(path, _)| (path, trn)));
+        for (path, _) in leaves {
+            while let Some(below) = self.first_below(&path) {
+                self.open.remove(&below);
+            }
+            self.open.insert(path, trn);
+        }
+    }
+
+    fn first_below(&self, path: &[String]) -> Option<Path> {
+        let (below, _) = self.open.range(path.to_vec()..).find(|(open, _)| *open != path)?;
+        below.starts_with(path).then(|| below.clone())
+    }
+
+    /// About how many bytes the open leaves take where they are stored.
+    pub(super) fn size(&self) -> usize {
+        let step = |step: &String| step.len() + 3;
+        self.open.keys().map(|path| path.iter().map(step).sum::<usize>() + 8).sum()
     }
 
     pub(super) fn to_text(&self) -> String {

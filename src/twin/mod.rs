@@ -1,5 +1,9 @@
 //! The twin: what a thing reported, what is desired of it, what it declined, and the rules that
 //! move them. Pure: time is an argument, and what follows from an event is returned.
+//!
+//! The only place that knows the rules of `docs/protocol.md`. [`Twin::apply`] is the way in: an
+//! [`Event`] and a [`Moment`] give the next twin and an [`Outcome`], or a [`Refusal`]. What is to be
+//! told is text by then; whom it reaches, and when, is the service's business.
 
 mod ask;
 mod document;
@@ -7,6 +11,7 @@ mod event;
 mod ledger;
 mod record;
 mod rules;
+mod sending;
 mod tree;
 
 #[cfg(test)]

@@ -1,3 +1,5 @@
+//! A twin as a database keeps it: text and numbers. Alone knows what stands in which column.
+
 use super::{Presence, Twin, document::Document, document::Meta, document::State, ledger::Ledger};
 use crate::protocol::Trn;
 
@@ -14,7 +16,7 @@ pub struct Record {
     pub desired: String,
     /// When each member of `desired` was last set.
     pub desired_meta: String,
-    /// What the thing was asked and did not do.
+    /// What the thing refused of what it was asked.
     pub declined: String,
     /// When each member of `declined` was last set.
     pub declined_meta: String,
@@ -80,7 +82,7 @@ impl Twin {
         let has_reported = reported.trn.is_some() || !reported.members.is_empty();
         let mut ledger = Ledger::parse(&record.sent, has_reported)
             .map_err(|source| Corrupt { column: "sent", source })?;
-        if record.sent.is_empty() {
+        if is_blank(&record.sent) {
             let seen = [reported.trn(), desired.trn()].into_iter().flatten().map(Trn::get);
             ledger.highest = seen.max().unwrap_or_default();
         }
@@ -99,6 +101,11 @@ impl Twin {
             session: record.session,
         })
     }
+}
+
+/// Whether nothing was ever written down of what was sent, as in a row of the original manager.
+fn is_blank(sent: &str) -> bool {
+    sent.is_empty() || sent == "{}"
 }
 
 /// A tree of strings and numbers always has a text.

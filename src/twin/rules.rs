@@ -1,11 +1,9 @@
-//! The rules by which a twin moves: the protocol's section 3.
-
-use serde::Serialize;
+//! The rules by which a twin moves: section 3 of `docs/protocol.md`, by the numbers it has there.
+//! What is sent to the thing in consequence is in `sending.rs`.
 
 use super::{
     Commit, Event, Moment, Outcome, Presence, Refusal, Retry, Tell, Twin,
     ask::{self, Known},
-    document::State,
     tree::{self, Leaf, Path},
 };
 use crate::protocol::{Report, ReportKind, Trn};
@@ -67,15 +65,15 @@ impl Twin {
 }
 
 /// One event's way through a twin.
-struct Step<'a> {
-    twin: Twin,
-    moment: &'a Moment<'a>,
+pub(super) struct Step<'a> {
+    pub(super) twin: Twin,
+    pub(super) moment: &'a Moment<'a>,
     /// Whether a document changed, other than in its trn.
     changed: bool,
     /// Whether the twin is told at the end.
     answered: bool,
-    tell: Vec<Tell>,
-    retry: Retry,
+    pub(super) tell: Vec<Tell>,
+    pub(super) retry: Retry,
 }
 
 impl<'a> Step<'a> {
@@ -105,13 +103,19 @@ impl<'a> Step<'a> {
         }
         if self.answered {
             let payload = self.twin.to_payload(self.moment.session);
-            let (bytes, limit) = (payload.len(), self.moment.rules.twin_limit);
-            if self.changed && bytes > limit {
-                return Err(Refusal::TooLarge { bytes, limit });
-            }
+            self.check_size(&payload, before)?;
             self.tell.insert(0, Tell::Twin(payload));
         }
         Ok((self.twin, Outcome { commit, tell: self.tell, retry: self.retry }))
+    }
+
+    /// A twin above the limit, which may have been lowered, can only become smaller.
+    fn check_size(&self, payload: &str, before: &Twin) -> Result<(), Refusal> {
+        let bytes = payload.len() + self.twin.ledger.size();
+        let limit = self.moment.rules.twin_limit;
+        let fits = !self.changed || bytes <= limit;
+        let was = || before.to_payload(self.moment.session).len() + before.ledger.size();
+        if fits || bytes < was() { Ok(()) } else { Err(Refusal::TooLarge { bytes, limit }) }
     }
 
     /// A document that was never set has the time of the twin's creation.
@@ -127,55 +131,6 @@ impl<'a> Step<'a> {
         self.twin.session = self.moment.session;
     }
 
-    /// Rule 6: a thing that has reported is sent what it was, and what is asked of it.
-    fn connected(&mut self) {
-        self.twin.presence = Presence::Online;
-        self.twin.ledger.connected = Some(self.moment.now);
-        if !self.twin.ledger.reported {
-            self.tell.push(Tell::AskState);
-            return;
-        }
-        self.twin.ledger.restored = Some(self.twin.reported.trn());
-        self.tell.push(Tell::ToThing(to_thing("state", &State(&self.twin.reported))));
-        if self.is_unsettled() {
-            if self.twin.ledger.sent {
-                self.renew_trn();
-            }
-            self.send();
-        }
-    }
-
-    /// Rule 7: what is asked is held, unless this is a late will of the connection before.
-    fn gone(&mut self) {
-        let late_will = self.twin.ledger.connected.is_some_and(|connected| {
-            self.moment.now.since(connected) < self.moment.rules.late_will
-        });
-        if late_will {
-            self.twin.presence = Presence::Unknown;
-            self.send_unsent();
-        } else {
-            self.twin.presence = Presence::Offline;
-            self.retry = Retry::Never;
-        }
-    }
-
-    /// The start of the manager, or the loss of its session: rules 7 and 11.
-    fn resumed(&mut self) {
-        self.send_unsent();
-        if self.is_unsettled() && self.twin.ledger.sent && self.may_hear() {
-            self.plan_retry(1);
-        }
-    }
-
-    /// Rule 8: the same delta again, under its trn.
-    fn retry(&mut self, attempt: u32) {
-        self.retry = Retry::Never;
-        if self.is_unsettled() && self.twin.ledger.sent && self.may_hear() {
-            self.tell.push(self.delta());
-            self.plan_retry(attempt.saturating_add(1));
-        }
-    }
-
     /// Rule 3.
     fn set(&mut self, members: &serde_json::Map<String, serde_json::Value>) {
         self.answered = true;
@@ -183,7 +138,7 @@ impl<'a> Step<'a> {
         let known = Known {
             reported: &reported.members,
             declined: &declined.members,
-            open: &ledger.open,
+            ledger,
             unsure: ledger.restored.is_some(),
         };
         if ask::ask(&mut desired.members, members, &known, self.moment.now) {
@@ -202,7 +157,8 @@ impl<'a> Step<'a> {
     fn reported(&mut self, report: &Report) {
         self.answered = true;
         let was = std::mem::replace(&mut self.twin.presence, Presence::Online);
-        if self.is_default_of_reboot(report) {
+        let trn = self.twin.ledger.counted(report.trn, self.twin.desired.trn());
+        if self.is_default_of_reboot(report.kind, trn) {
             self.send_unsent();
             return self.resume_retry(was);
         }
@@ -211,7 +167,9 @@ impl<'a> Step<'a> {
         }
         self.twin.ledger.reported = true;
         let lowers = self.is_rebooting() && report.kind == ReportKind::Delta;
-        let trn = self.twin.ledger.receive(report.trn, self.twin.desired.trn());
+        if let Some(trn) = trn {
+            self.twin.ledger.receive(trn);
+        }
         self.take_in(report, trn.filter(|trn| !(lowers && Some(*trn) < self.twin.reported.trn())));
         if self.twin.ledger.restored.is_some_and(|restored| restored.is_none() || trn >= restored) {
             self.twin.ledger.restored = None;
@@ -231,9 +189,9 @@ impl<'a> Step<'a> {
             })
     }
 
-    fn is_default_of_reboot(&self, report: &Report) -> bool {
+    fn is_default_of_reboot(&self, kind: ReportKind, trn: Option<Trn>) -> bool {
         let restored = self.twin.ledger.restored.flatten();
-        self.is_rebooting() && report.kind == ReportKind::State && report.trn < restored
+        self.is_rebooting() && kind == ReportKind::State && trn < restored
     }
 
     /// Makes reported what the thing says.
@@ -287,7 +245,7 @@ impl<'a> Step<'a> {
     fn settles(&self, report: &Report, path: &[String]) -> bool {
         let carries = report.kind == ReportKind::State || tree::carries(&report.members, path);
         let never_spoke_of_trn = self.twin.reported.trn.is_none();
-        carries && (never_spoke_of_trn || !self.twin.ledger.open.contains_key(path))
+        carries && (never_spoke_of_trn || !self.twin.ledger.is_open(path))
     }
 
     fn settled(&mut self, desired: &mut tree::Members, path: &Path) {
@@ -314,62 +272,4 @@ impl<'a> Step<'a> {
             }
         }
     }
-
-    fn is_unsettled(&self) -> bool {
-        !self.twin.desired.members.is_empty()
-    }
-
-    /// Whether something sent to the thing now may reach it.
-    fn may_hear(&self) -> bool {
-        self.twin.presence != Presence::Offline && self.twin.ledger.reported
-    }
-
-    /// What is desired gets a new trn, under which it has not been sent.
-    fn renew_trn(&mut self) {
-        let trn = self.twin.ledger.next_trn();
-        self.twin.desired.set_trn(trn, self.moment.now);
-        self.twin.ledger.sent = false;
-    }
-
-    fn send_unsent(&mut self) {
-        if self.is_unsettled() && !self.twin.ledger.sent && self.may_hear() {
-            self.send();
-        }
-    }
-
-    fn send(&mut self) {
-        let Some(trn) = self.twin.desired.trn() else { return };
-        self.twin.ledger.send(tree::leaves(&self.twin.desired.members), trn);
-        self.tell.push(self.delta());
-        self.plan_retry(1);
-    }
-
-    fn delta(&self) -> Tell {
-        Tell::ToThing(to_thing("delta", &State(&self.twin.desired)))
-    }
-
-    /// A thing that was offline and is heard again may answer: the sending again goes on.
-    fn resume_retry(&mut self, was: Presence) {
-        let waiting = self.is_unsettled() && self.twin.ledger.sent;
-        if was == Presence::Offline && waiting && self.retry == Retry::AsPlanned {
-            self.plan_retry(1);
-        }
-    }
-
-    fn plan_retry(&mut self, attempt: u32) {
-        let rules = self.moment.rules;
-        let doublings = attempt.saturating_sub(1);
-        self.retry = if attempt > rules.retries {
-            Retry::Never
-        } else {
-            let wait = rules.retry.saturating_mul(1_u32.checked_shl(doublings).unwrap_or(u32::MAX));
-            Retry::At(self.moment.now + wait, attempt)
-        };
-    }
-}
-
-/// The payload of a `STATE/SET`.
-fn to_thing<T: Serialize>(name: &str, state: &T) -> String {
-    let text = serde_json::to_string(state).unwrap_or_default();
-    format!(r#"{{"{name}":{text}}}"#)
 }

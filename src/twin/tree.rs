@@ -22,7 +22,7 @@ pub(super) enum Node {
     Object(Members),
 }
 
-/// What is asked for, refused, or there, at a leaf: a member that is no object, or an empty one.
+/// What is asked for, refused, or there, at a leaf: any member but an object with members.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Leaf<'a> {
     /// Null (in a patch: no such member), a scalar or an array.

@@ -108,10 +108,12 @@ fn an_object_over_a_pending_value_that_was_not_sent_asks_only_for_the_difference
 }
 
 #[test]
-fn an_empty_object_over_a_pending_removal_asks_for_an_object() {
+fn an_object_over_a_pending_value_vanishes_if_nothing_of_it_is_left_to_ask() {
     let mut stage = reporting(json!({"trn": 1, "a": 7}));
     stage.off().set(json!({"a": null})).set(json!({"a": {"x": null}}));
-    assert_eq!(stage.desired(), json!({"trn": 3, "a": {}}));
+    assert_eq!(stage.desired(), json!({"trn": 2}));
+    stage.set(json!({"a": 8})).set(json!({"a": {}}));
+    assert_eq!(stage.desired(), json!({"trn": 4, "a": {}}));
 }
 
 #[test]
@@ -186,4 +188,25 @@ fn a_settled_twin_keeps_its_trn_and_one_never_asked_has_none() {
     stage.set(json!({"on": true})).report(json!({"delta": {"trn": 2, "on": true}}));
     assert_eq!(stage.desired(), json!({"trn": 2}));
     assert_eq!(stage.told(), [json!("UPD")]);
+}
+
+#[test]
+fn a_part_asked_over_a_pending_value_is_not_settled_while_the_value_is_open() {
+    let mut stage = reporting(json!({"trn": 1, "n": {"x": 1}}));
+    stage.set(json!({"n": 5}));
+    stage.off().set(json!({"n": {"x": 1}}));
+    stage.report(json!({"delta": {"n": {"x": 1}}}));
+    assert_eq!(stage.desired(), json!({"trn": 3, "n": {"x": 1}}));
+    stage.report(json!({"delta": {"trn": 2, "n": 5}}));
+    assert_eq!(stage.desired(), json!({"trn": 3, "n": {"x": 1}}));
+}
+
+#[test]
+fn what_is_open_does_not_grow_with_what_was_asked_and_replaced() {
+    let mut stage = reporting(json!({"trn": 1}));
+    for n in 0..100 {
+        stage.set(json!({"p": {n.to_string(): 1}}));
+        stage.set(json!({"p": 0}));
+    }
+    assert!(stage.twin.to_record().sent.len() < 200, "{}", stage.twin.to_record().sent);
 }

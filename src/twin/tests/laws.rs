@@ -117,7 +117,7 @@ impl World {
     fn post(&mut self) {
         match self.stage.last.retry {
             Retry::AsPlanned => {}
-            Retry::At(at, attempt) => self.retry = Some((at, attempt)),
+            Retry::After(wait, attempt) => self.retry = Some((self.stage.now + wait, attempt)),
             Retry::Never => self.retry = None,
         }
         for told in self.stage.told() {

@@ -1,9 +1,12 @@
 //! The rules as examples and as laws.
 
+mod agreement;
 mod answering;
 mod asking;
 mod laws;
 mod merging;
+mod model;
+mod plain;
 mod presence;
 mod record;
 

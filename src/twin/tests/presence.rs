@@ -2,10 +2,6 @@
 
 use super::*;
 
-fn at(stage: &Stage, seconds: u64) -> Timestamp {
-    stage.now + Duration::from_secs(seconds)
-}
-
 #[test]
 fn a_thing_that_comes_back_gets_its_state_and_then_what_it_missed() {
     let mut stage = reporting(json!({"trn": 1, "on": false, "temp": 20}));
@@ -121,7 +117,7 @@ fn what_was_held_is_sent_when_the_session_is_lost() {
     stage.session = 2;
     stage.apply(Event::Resumed);
     assert_eq!(stage.told(), [json!({"delta": {"trn": 2, "on": true}})]);
-    assert_eq!(stage.last.retry, Retry::At(at(&stage, 30), 1));
+    assert_eq!(stage.last.retry, Retry::After(Duration::from_secs(30), 1));
 }
 
 #[test]
@@ -150,9 +146,9 @@ fn a_delta_without_an_answer_is_sent_again_under_its_trn_at_doubling_intervals()
     let mut stage = reporting(json!({"trn": 1, "on": false}));
     stage.set(json!({"on": true}));
     let mut waits = Vec::new();
-    while let Retry::At(at, attempt) = stage.last.retry {
-        waits.push(at.since(stage.now).as_secs());
-        stage.now = at;
+    while let Retry::After(wait, attempt) = stage.last.retry {
+        waits.push(wait.as_secs());
+        stage.wait(wait.as_secs());
         stage.apply(Event::RetryDue(attempt));
         assert_eq!(stage.told(), [json!({"delta": {"trn": 2, "on": true}})]);
         assert_eq!(stage.last.commit, None);
@@ -172,7 +168,7 @@ fn nothing_is_sent_again_that_was_answered_or_whose_thing_is_gone() {
     stage.apply(Event::RetryDue(1));
     assert_eq!(stage.told(), Vec::<Value>::new());
     stage.report(json!({"delta": {"temp": 1}}));
-    assert_eq!(stage.last.retry, Retry::At(at(&stage, 30), 1));
+    assert_eq!(stage.last.retry, Retry::After(Duration::from_secs(30), 1));
 }
 
 #[test]
@@ -180,7 +176,7 @@ fn a_start_goes_on_with_what_was_sent_and_not_answered() {
     let mut stage = reporting(json!({"trn": 1, "on": false}));
     stage.set(json!({"on": true})).restart().wait(100).apply(Event::Resumed);
     assert_eq!(stage.told(), Vec::<Value>::new());
-    assert_eq!(stage.last.retry, Retry::At(at(&stage, 30), 1));
+    assert_eq!(stage.last.retry, Retry::After(Duration::from_secs(30), 1));
 }
 
 #[test]
@@ -192,4 +188,13 @@ fn a_get_sends_the_thing_nothing_and_stores_nothing() {
     stage.apply(Event::Get);
     assert_eq!((stage.told(), stage.last.commit), (vec![json!("UPD")], None));
     assert_eq!(stage.twin, before);
+}
+
+#[test]
+fn a_trn_that_counts_as_absent_after_numbering_began_anew_does_not_end_the_time_of_defaults() {
+    let mut stage = reporting(json!({"trn": 0x7fff_ffff, "a": 1}));
+    stage.on().set(json!({"b": 1}));
+    assert_eq!(stage.desired(), json!({"trn": 1, "b": 1}));
+    stage.report(json!({"state": {"trn": 0x7fff_ffff, "a": 0}}));
+    assert_eq!(stage.reported(), json!({"trn": 0x7fff_ffff, "a": 1}));
 }

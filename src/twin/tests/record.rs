@@ -20,8 +20,14 @@ fn a_twin_read_back_is_the_twin_that_was_stored() {
 
 #[test]
 fn a_record_of_the_original_is_read_as_it_stands() {
+    for sent in ["", "{}"] {
+        read_as_it_stands(sent);
+    }
+}
+
+fn read_as_it_stands(sent: &str) {
     let mut record = busy().twin.to_record();
-    record.sent = String::new();
+    record.sent = sent.to_owned();
     record.reported = r#"{"trn":7,"on":true}"#.into();
     record.reported_meta = r#"{"timestamp":5,"on":3}"#.into();
     record.desired = r#"{"trn":9,"on":false}"#.into();
