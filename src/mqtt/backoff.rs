@@ -1,3 +1,5 @@
+//! How long to wait before the next attempt to connect.
+
 use std::time::Duration;
 
 /// The wait before the first attempt after a lost connection.

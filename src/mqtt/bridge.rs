@@ -6,7 +6,8 @@ use actix::prelude::*;
 use tokio::sync::oneshot;
 
 use super::{
-    Arrived, Close, Count, Counters, Done, Listeners, MqttSettings, Publish, Quiesce, Respond,
+    Arrived, AsksFirst, Close, Count, Counters, Done, Listeners, MqttSettings, Publish, Quiesce,
+    Respond,
     backoff::Backoff,
     client::Client,
     inbox::{Entry, Inbox},
@@ -43,7 +44,16 @@ pub struct Bridge {
     pub(super) maximum_packet: Option<u32>,
     pub(super) refusals: OncePerMinute,
     pub(super) counters: Counters,
-    quiescing: Vec<oneshot::Sender<()>>,
+    quiescing: Vec<Quiescing>,
+}
+
+/// Who waits for what has come so far.
+struct Quiescing {
+    /// The last entry that counts.
+    entry: u64,
+    /// How many publishes had been queued when that was done.
+    publishes: Option<u64>,
+    tell: oneshot::Sender<()>,
 }
 
 /// Where the connection stands.
@@ -93,17 +103,19 @@ impl Bridge {
         })
     }
 
-    /// Hands on what has come in, as long as few enough entries are under way.
-    pub(super) fn hand_on(&mut self) {
-        loop {
-            let room = self.settings.under_way.saturating_sub(self.intake.inbox.load().under_way);
-            let entries = self.intake.inbox.read(room.min(PORTION), self.told);
-            if entries.is_empty() {
-                return;
-            }
-            for entry in entries {
-                self.hand_on_one(entry);
-            }
+    /// Hands on what has come in, as long as few enough entries are under way, and little enough
+    /// that goes out: a short request may be answered at length.
+    pub(super) fn hand_on(&mut self, ctx: &mut Context<Self>) {
+        if self.window.bytes() >= self.settings.outbox_bytes {
+            return;
+        }
+        let entries = self.intake.inbox.read(PORTION, self.settings.under_way, self.told);
+        if entries.len() == PORTION {
+            // What these are answered comes before the next portion.
+            ctx.notify(Look);
+        }
+        for entry in entries {
+            self.hand_on_one(entry);
         }
     }
 
@@ -134,14 +146,19 @@ impl Bridge {
         }
     }
 
-    /// Tells those who wait for it that nothing is left to do.
+    /// Tells those who wait for it that nothing is left to do of what they wait for.
     pub(super) fn tell_if_quiet(&mut self) {
-        let load = self.intake.inbox.load();
-        if !self.quiescing.is_empty() && load.unread + load.under_way == 0 && self.window.is_empty()
-        {
-            for waiting in self.quiescing.drain(..) {
+        let closed = matches!(self.phase, Phase::Closed);
+        for mut waiting in std::mem::take(&mut self.quiescing) {
+            if waiting.publishes.is_none() && self.intake.inbox.is_done_up_to(waiting.entry) {
+                waiting.publishes = Some(self.window.pushed());
+            }
+            let told = |publishes| closed || self.window.settled() >= publishes;
+            if waiting.publishes.is_some_and(told) {
                 // Who no longer waits needs no answer.
-                waiting.send(()).ok();
+                waiting.tell.send(()).ok();
+            } else {
+                self.quiescing.push(waiting);
             }
         }
     }
@@ -165,7 +182,7 @@ impl Handler<Look> for Bridge {
 
     fn handle(&mut self, Look: Look, ctx: &mut Self::Context) {
         self.intake.inbox.rest();
-        self.hand_on();
+        self.hand_on(ctx);
         self.pause_if_full(ctx);
         self.tell_if_quiet();
     }
@@ -176,10 +193,19 @@ impl Handler<Done> for Bridge {
 
     fn handle(&mut self, Done(number): Done, ctx: &mut Self::Context) {
         if self.intake.inbox.done(number) {
-            self.hand_on();
+            self.hand_on(ctx);
             self.resume_if_drained(ctx);
             self.tell_if_quiet();
         }
+    }
+}
+
+impl Handler<AsksFirst> for Bridge {
+    type Result = ();
+
+    fn handle(&mut self, AsksFirst(asks_first): AsksFirst, ctx: &mut Self::Context) {
+        self.intake.inbox.put_asks_first(asks_first);
+        self.hand_on(ctx);
     }
 }
 
@@ -197,7 +223,8 @@ impl Handler<Quiesce> for Bridge {
 
     fn handle(&mut self, Quiesce: Quiesce, _: &mut Self::Context) -> Self::Result {
         let (tell, told) = oneshot::channel();
-        self.quiescing.push(tell);
+        let entry = self.intake.inbox.last();
+        self.quiescing.push(Quiescing { entry, publishes: None, tell });
         self.tell_if_quiet();
         Box::pin(async move { drop(told.await) })
     }

@@ -1,3 +1,5 @@
+//! The clock: all other code is given the time.
+
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::protocol::Timestamp;

@@ -115,7 +115,7 @@ impl Bridge {
             return self.lose("it broke at once", ctx);
         }
         self.send_on(ctx);
-        self.hand_on();
+        self.hand_on(ctx);
     }
 
     /// The present connection, if any, is of no more use.
@@ -157,7 +157,8 @@ impl Bridge {
         if self.trouble.as_ref() != Some(line) {
             let level = if *lasting { log::Level::Error } else { log::Level::Warn };
             log::log!(level, "{line}; trying again");
-            if *lasting && self.settings.fail_fast {
+            // A broker that has not been there yet may be the wrong one.
+            if self.settings.fail_fast && (*lasting || self.told == 0) {
                 self.to.fatal.do_send(Fatal(line.clone()));
             }
             self.trouble = Some(line.clone());

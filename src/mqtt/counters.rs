@@ -1,3 +1,5 @@
+//! What has passed the bridge, in numbers.
+
 use actix::prelude::*;
 
 /// What has passed the bridge since it started.

@@ -26,6 +26,17 @@ pub(super) struct Incoming {
 }
 
 impl Incoming {
+    /// What becomes of it when the line before the twins stands still.
+    fn class(&self) -> Class {
+        if self.topic.ends_with("/TPC/PING") {
+            Class::Ping
+        } else if self.topic.ends_with("/GET") {
+            Class::Ask
+        } else {
+            Class::Change
+        }
+    }
+
     /// What it takes, in bytes; what an entry takes besides is rounded.
     fn bytes(&self) -> usize {
         const ENTRY: usize = 128;
@@ -40,6 +51,17 @@ impl Incoming {
 pub(super) struct Entry {
     pub(super) number: u64,
     pub(super) message: Incoming,
+}
+
+/// What a message does, as far as its turn depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Class {
+    /// It may change something, and keeps its turn.
+    Change,
+    /// It asks for something, after what came before it.
+    Ask,
+    /// It asks for a sign of life, which has to do with nothing else.
+    Ping,
 }
 
 /// How much the inbox holds.
@@ -63,9 +85,39 @@ pub(super) struct Inbox {
 #[derive(Default)]
 struct Held {
     last: u64,
-    unread: VecDeque<Entry>,
+    changes: VecDeque<Entry>,
+    asks: VecDeque<Entry>,
+    pings: VecDeque<Entry>,
+    /// Whether asks go before what waits.
+    asks_first: bool,
     under_way: BTreeMap<u64, usize>,
     bytes: usize,
+}
+
+impl Held {
+    fn queues(&self) -> [&VecDeque<Entry>; 3] {
+        [&self.changes, &self.asks, &self.pings]
+    }
+
+    /// Whose turn it is: pings always, asks and changes in order while there is room.
+    fn next(&mut self, room: usize, connection: u64) -> Option<Entry> {
+        let ready = |queue: &VecDeque<Entry>| {
+            let first = queue.front().filter(|entry| entry.message.connection <= connection);
+            first.map(|entry| entry.number)
+        };
+        let (change, ask) = (ready(&self.changes), ready(&self.asks));
+        let asks =
+            ask.is_some() && (self.asks_first || (room > 0 && (change.is_none() || ask < change)));
+        if ready(&self.pings).is_some() {
+            self.pings.pop_front()
+        } else if asks {
+            self.asks.pop_front()
+        } else if room > 0 && change.is_some() {
+            self.changes.pop_front()
+        } else {
+            None
+        }
+    }
 }
 
 impl Inbox {
@@ -80,8 +132,13 @@ impl Inbox {
         let mut held = self.held();
         held.last += 1;
         held.bytes += message.bytes();
+        let class = message.class();
         let entry = Entry { number: held.last, message };
-        held.unread.push_back(entry);
+        match class {
+            Class::Change => held.changes.push_back(entry),
+            Class::Ask => held.asks.push_back(entry),
+            Class::Ping => held.pings.push_back(entry),
+        }
         drop(held);
         if !self.awake.swap(true, Ordering::AcqRel) {
             (self.wake)();
@@ -93,14 +150,25 @@ impl Inbox {
         self.awake.store(false, Ordering::Release);
     }
 
-    /// The next entries in order, at most `max`, of connections up to `connection`.
-    pub(super) fn read(&self, max: usize, connection: u64) -> Vec<Entry> {
+    /// Whether asks go before what waits, since nothing that waits will be told to them.
+    pub(super) fn put_asks_first(&self, asks_first: bool) {
+        self.held().asks_first = asks_first;
+    }
+
+    /// The next entries, at most `max`, of connections up to `connection`: in order, as long as
+    /// fewer than `limit` are under way; beyond that, those whose turn does not depend on it.
+    pub(super) fn read(&self, max: usize, limit: usize, connection: u64) -> Vec<Entry> {
         let mut held = self.held();
-        let Held { unread, under_way, .. } = &mut *held;
-        let ready =
-            unread.iter().take(max).take_while(|e| e.message.connection <= connection).count();
-        let entries: Vec<_> = unread.drain(..ready).collect();
-        under_way.extend(entries.iter().map(|e| (e.number, e.message.bytes())));
+        let mut entries = Vec::new();
+        while entries.len() < max
+            && let Some(entry) = {
+                let room = limit.saturating_sub(held.under_way.len());
+                held.next(room, connection)
+            }
+        {
+            held.under_way.insert(entry.number, entry.message.bytes());
+            entries.push(entry);
+        }
         entries
     }
 
@@ -112,10 +180,24 @@ impl Inbox {
         bytes.is_some()
     }
 
+    /// The number of the last entry, 0 before the first.
+    pub(super) fn last(&self) -> u64 {
+        self.held().last
+    }
+
+    /// Whether every entry up to this one is done.
+    pub(super) fn is_done_up_to(&self, number: u64) -> bool {
+        let held = self.held();
+        let unread = held.queues().into_iter().filter_map(|queue| queue.front());
+        let under_way = held.under_way.first_key_value().map(|(number, _)| *number);
+        unread.map(|entry| entry.number).chain(under_way).all(|open| open > number)
+    }
+
     /// How much it holds.
     pub(super) fn load(&self) -> Load {
         let held = self.held();
-        Load { unread: held.unread.len(), under_way: held.under_way.len(), bytes: held.bytes }
+        let unread = held.queues().iter().map(|queue| queue.len()).sum();
+        Load { unread, under_way: held.under_way.len(), bytes: held.bytes }
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
@@ -147,10 +229,28 @@ mod tests {
         for _ in 0..5 {
             inbox.append(message(1));
         }
-        let numbers = |max| inbox.read(max, 1).iter().map(|e| e.number).collect::<Vec<_>>();
+        let numbers = |max| inbox.read(max, 9, 1).iter().map(|e| e.number).collect::<Vec<_>>();
         assert_eq!(numbers(2), [1, 2]);
         assert_eq!(numbers(9), [3, 4, 5]);
         assert!(numbers(9).is_empty());
+    }
+
+    #[test]
+    fn asks_keep_their_turn_unless_they_go_first_and_pings_never_wait() {
+        let inbox = Inbox::new(|| {});
+        for topic in ["a/SET", "a/GET", "b/SET", "m/TPC/PING", "b/GET", "c/SET"] {
+            inbox.append(Incoming { topic: topic.to_owned(), ..message(1) });
+        }
+        let topics = |max, limit| -> Vec<_> {
+            inbox.read(max, limit, 1).into_iter().map(|entry| entry.message.topic).collect()
+        };
+        assert_eq!(topics(9, 3), ["m/TPC/PING", "a/SET", "a/GET"]);
+        assert!(topics(9, 3).is_empty());
+        inbox.put_asks_first(true);
+        assert_eq!(topics(9, 3), ["b/GET"]);
+        inbox.put_asks_first(false);
+        assert_eq!(topics(9, 9), ["b/SET", "c/SET"]);
+        assert!(!inbox.is_done_up_to(1));
     }
 
     #[test]
@@ -158,9 +258,9 @@ mod tests {
         let inbox = Inbox::new(|| {});
         inbox.append(message(1));
         inbox.append(message(2));
-        assert_eq!(inbox.read(9, 1).len(), 1);
-        assert!(inbox.read(9, 1).is_empty());
-        assert_eq!(inbox.read(9, 2).len(), 1);
+        assert_eq!(inbox.read(9, 9, 1).len(), 1);
+        assert!(inbox.read(9, 9, 1).is_empty());
+        assert_eq!(inbox.read(9, 9, 2).len(), 1);
     }
 
     #[test]
@@ -169,12 +269,29 @@ mod tests {
         inbox.append(message(1));
         inbox.append(message(1));
         let full = inbox.load().bytes;
-        inbox.read(1, 1);
+        inbox.read(1, 9, 1);
         assert_eq!(inbox.load(), Load { unread: 1, under_way: 1, bytes: full });
         assert!(!inbox.done(2), "it has not been read");
         assert!(inbox.done(1));
         assert!(!inbox.done(1));
         assert_eq!(inbox.load(), Load { unread: 1, under_way: 0, bytes: full / 2 });
+    }
+
+    #[test]
+    fn what_comes_later_does_not_keep_what_came_before_from_being_done() {
+        let inbox = Inbox::new(|| {});
+        assert!(inbox.is_done_up_to(inbox.last()));
+        inbox.append(message(1));
+        inbox.append(message(1));
+        let last = inbox.last();
+        inbox.append(message(1));
+        assert!(!inbox.is_done_up_to(last), "nothing has been read");
+        inbox.read(3, 9, 1);
+        inbox.done(2);
+        assert!(!inbox.is_done_up_to(last), "the first is under way");
+        inbox.done(1);
+        assert!(inbox.is_done_up_to(last));
+        assert!(!inbox.is_done_up_to(inbox.last()));
     }
 
     #[test]

@@ -62,6 +62,12 @@ pub struct Respond {
 #[rtype(result = "()")]
 pub struct Done(pub u64);
 
+/// Whether requests that change nothing go before all that waits: while the database is away they
+/// are answered at once, and the rest waits for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Message)]
+#[rtype(result = "()")]
+pub struct AsksFirst(pub bool);
+
 /// Sends something out, at QoS 1 and not retained. What goes to one topic stays in order.
 #[derive(Clone, Debug, Message)]
 #[rtype(result = "()")]
@@ -108,7 +114,10 @@ pub enum Link {
 #[rtype(result = "()")]
 pub struct Fatal(pub String);
 
-/// Waits until everything that came in has been done and everything told is acknowledged.
+/// Waits until everything that has come in so far is done, and what was told of it acknowledged.
+///
+/// What comes later is not waited for: under load there would be no end. After [`Close`] nothing
+/// comes any more, and nothing is acknowledged: then it waits for what came until then to be done.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
 pub struct Quiesce;
@@ -161,6 +170,8 @@ pub struct MqttSettings {
     /// The most bytes that the inbox may hold. Above it the bridge disconnects until half of it
     /// is dealt with, and the broker holds the rest.
     pub inbox_bytes: usize,
+    /// The most bytes that may wait to go out before nothing more is handed on.
+    pub outbox_bytes: usize,
     /// What to subscribe to.
     pub filters: Vec<String>,
     /// Whether to give up at once on what trying again does not mend.

@@ -210,6 +210,7 @@ pub(super) mod tests {
             window: 200,
             under_way: 1000,
             inbox_bytes: 1_000_000,
+            outbox_bytes: 1_000_000,
             filters: vec!["TNG/+/LC/ON".to_owned()],
             fail_fast: false,
         }

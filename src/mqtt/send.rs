@@ -146,6 +146,7 @@ impl Handler<Sent> for Bridge {
                 if let Some(publish) = self.window.settle(ticket) {
                     self.counters.acked += 1;
                     self.tell_acked(publish);
+                    self.hand_on(ctx);
                 }
             }
             Err(error) => match refusal(&error) {

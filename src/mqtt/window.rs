@@ -1,3 +1,7 @@
+//! What goes out, from the moment it is handed to the bridge until the broker has acknowledged it.
+//!
+//! Alone decides what is sent, in which order, and what is sent again after a lost connection.
+
 use std::collections::VecDeque;
 
 use super::Publish;
@@ -9,6 +13,10 @@ use super::Publish;
 #[derive(Debug)]
 pub(super) struct Window {
     limit: usize,
+    /// How many publishes have been queued, ever.
+    pushed: u64,
+    /// The payloads of what is queued or unacknowledged, in bytes.
+    bytes: usize,
     last_ticket: u64,
     sent: VecDeque<(u64, Publish)>,
     queue: VecDeque<Publish>,
@@ -21,11 +29,21 @@ const BREAKS: u32 = 10;
 
 impl Window {
     pub(super) fn new(limit: usize) -> Self {
-        Self { limit, last_ticket: 0, sent: VecDeque::new(), queue: VecDeque::new(), broke: 0 }
+        Self {
+            limit,
+            pushed: 0,
+            bytes: 0,
+            last_ticket: 0,
+            sent: VecDeque::new(),
+            queue: VecDeque::new(),
+            broke: 0,
+        }
     }
 
     /// Queues a publish behind all others.
     pub(super) fn push(&mut self, publish: Publish) {
+        self.pushed += 1;
+        self.bytes += publish.payload.len();
         self.queue.push_back(publish);
     }
 
@@ -46,7 +64,17 @@ impl Window {
         if place == 0 {
             self.broke = 0;
         }
-        self.sent.remove(place).map(|(_, publish)| publish)
+        self.sent.remove(place).map(|(_, publish)| self.let_go(publish))
+    }
+
+    fn let_go(&mut self, publish: Publish) -> Publish {
+        self.bytes -= publish.payload.len();
+        publish
+    }
+
+    /// The payloads of all that is queued or unacknowledged, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// The publish of this ticket, while it is neither settled nor taken back.
@@ -71,12 +99,17 @@ impl Window {
             return None;
         }
         self.broke = 0;
-        self.sent.pop_front().map(|(_, publish)| publish)
+        self.sent.pop_front().map(|(_, publish)| self.let_go(publish))
     }
 
-    /// Whether nothing is queued and nothing unacknowledged.
-    pub(super) fn is_empty(&self) -> bool {
-        self.sent.is_empty() && self.queue.is_empty()
+    /// How many publishes have been queued, ever.
+    pub(super) fn pushed(&self) -> u64 {
+        self.pushed
+    }
+
+    /// How many of them are dealt with. Brokers answer in order, so these are the first ones.
+    pub(super) fn settled(&self) -> u64 {
+        self.pushed - (self.sent.len() + self.queue.len()) as u64
     }
 
     /// Tickets only rise, so `sent` is sorted by them.
@@ -129,6 +162,19 @@ mod tests {
         assert!(window.get(tickets[2]).is_none());
         let again: Vec<_> = std::iter::from_fn(|| send(&mut window)).map(|(_, n)| n).collect();
         assert_eq!(again, [0, 2, 3]);
+    }
+
+    #[test]
+    fn what_is_settled_counts_once_whatever_is_taken_back() {
+        let mut window = Window::new(2);
+        (0..3).for_each(|n| window.push(publish(n)));
+        let (first, _) = send(&mut window).unwrap();
+        send(&mut window);
+        assert_eq!((window.pushed(), window.settled()), (3, 0));
+        window.settle(first);
+        window.settle(first);
+        window.take_back();
+        assert_eq!((window.pushed(), window.settled()), (3, 1));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! How connections come and go.
 
-use std::{net::TcpListener, time::Duration};
+use std::time::Duration;
 
 use twinthing::mqtt::{Close, Link, MqttSettings};
 
@@ -8,6 +8,7 @@ use crate::{
     VERSIONS,
     broker::Broker,
     peer::Peer,
+    port::free_port,
     proxy::Proxy,
     rig::{Rig, pair, settings, until},
 };
@@ -63,8 +64,7 @@ async fn a_connection_that_went_silent_is_given_up_and_made_anew() {
 
 #[actix::test]
 async fn close_without_a_connection_answers_at_once() {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let rig = Rig::start(settings(port));
+    let rig = Rig::start(settings(free_port()));
     let closing = rig.bridge.send(Close);
     actix_rt::time::timeout(Duration::from_secs(1), closing).await.unwrap().unwrap();
 }

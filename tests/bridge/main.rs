@@ -15,10 +15,14 @@
 mod broker;
 #[path = "../support/peer.rs"]
 mod peer;
+#[path = "../support/port.rs"]
+mod port;
 #[path = "../support/proxy.rs"]
 mod proxy;
 #[path = "../support/rig.rs"]
 mod rig;
+#[path = "../support/wait.rs"]
+mod wait;
 
 mod connection;
 mod incoming;

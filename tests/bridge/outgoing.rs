@@ -130,6 +130,21 @@ async fn quiesce_waits_for_what_came_and_for_what_goes() {
 }
 
 #[actix::test]
+async fn quiescing_does_not_wait_for_what_comes_after_it() {
+    let broker = Broker::start();
+    let mut peer = Peer::connect(broker.port(), "peer").await;
+    let rig = Rig::ready(settings(broker.port()), &mut peer).await;
+    until("LC/ON has come", || rig.arrived.len() == 1).await;
+    let quiet = actix_rt::spawn(rig.bridge.send(Quiesce));
+    rig.count().await;
+    peer.publish("TNG/d1/TWIN/SET", "{}").await;
+    until("a SET has come", || rig.arrived.len() == 2).await;
+    assert!(!quiet.is_finished(), "the first entry is not done");
+    rig.finish(1);
+    quiet.await.unwrap().unwrap();
+}
+
+#[actix::test]
 async fn publishes_wait_until_the_broker_is_there() {
     let mut broker = Broker::start();
     broker.stop();

@@ -161,26 +161,30 @@ async fn tls_holds_to_the_ca_and_to_the_name() {
     let lines = |name| format!("certfile {{folder}}/{name}.pem\nkeyfile {{folder}}/{name}.key");
     let given = |ca: &str| MqttSettings {
         ca_file: Some(folder.join(format!("{ca}.pem"))),
+        fail_fast: true,
         ..settings(broker.port())
     };
+    let line = Fatal(format!(
+        "broker 127.0.0.1:{} is not trusted, or does not speak TLS; check that MQTT_CERT holds the CA of its \
+         certificate, and that this names \"127.0.0.1\"",
+        broker.port()
+    ));
     let (right, stranger) = (given("good"), given("other"));
     broker.configure(&lines("good"));
     broker.run();
     let rigs = (Rig::start(stranger.clone()), Rig::start(right));
     until("the right CA connects", || rigs.1.link.len() == 1).await;
-    assert_eq!(rigs.0.link.len(), 0, "a CA that did not sign");
+    until("the wrong CA is told", || rigs.0.fatal.len() == 1).await;
+    assert_eq!(rigs.0.fatal.all(), std::slice::from_ref(&line));
+    assert_eq!((rigs.0.link.len(), rigs.1.fatal.len()), (0, 0), "a CA that did not sign");
     drop(rigs);
     broker.stop();
     broker.configure(&lines("other"));
     broker.run();
     let rig = Rig::start(stranger);
-    let mut looks = 0;
-    until("a second has passed", || {
-        looks += 1;
-        looks > 100
-    })
-    .await;
+    until("the wrong name is told", || rig.fatal.len() == 1).await;
     assert_eq!(rig.link.len(), 0, "a certificate of another name");
+    assert_eq!(rig.fatal.all(), [line]);
 }
 
 /// A self-signed certificate, which is its own CA.

@@ -21,28 +21,31 @@ const PONG_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Sends so many payloads to the manager of this id, which is ready and knows no things, with a PING after each.
 ///
-/// Fails when a PING is not answered, when anything but an error comes, or when something is not as before at the end.
+/// Fails when a PING is not answered, when a request does not get exactly one error, when anything else comes, or
+/// when something is not as before at the end.
 pub fn attack(port: u16, manager: &str, payloads: usize) {
     let mut client = Client::connect(port);
     client.subscribe_to_others();
     set_up(&mut client);
     let before = everything(&mut client, manager);
     for (number, hostile) in hostile(SEED).take(payloads).enumerate() {
-        let topic = hostile.hears.topic(THINGS[number % THINGS.len()], manager);
+        let thing = THINGS[number % THINGS.len()];
+        let topic = hostile.hears.topic(thing, manager);
+        let what = || format!("{topic} {}", shown(&hostile));
         client.send(&topic, hostile.payload.clone());
-        assert!(client.ping(manager, PONG_PATIENCE), "no PONG after {topic} {}", shown(&hostile));
-        for message in client.quiet(Duration::ZERO) {
-            assert!(
-                is_harmless(&message, manager),
-                "after {topic} {}: {message:?}",
-                shown(&hostile)
-            );
+        assert!(client.ping(manager, PONG_PATIENCE), "no PONG after {}", what());
+        if let Some(result) = hostile.hears.answered_on(thing) {
+            let answer = client.take(PATIENCE, |message| !is_own(message, manager));
+            let answer = answer.unwrap_or_else(|| panic!("no error after {}", what()));
+            let is_right = answer.topic == result && is_error(&answer);
+            assert!(is_right, "after {}: {answer:?}", what());
         }
+        let more = client.quiet(Duration::ZERO);
+        assert!(more.iter().all(|more| is_own(more, manager)), "after {}: {more:?}", what());
     }
     client.flush();
-    for message in client.quiet(Duration::from_millis(200)) {
-        assert!(is_harmless(&message, manager), "after the last: {message:?}");
-    }
+    let more = client.quiet(Duration::from_millis(200));
+    assert!(more.iter().all(|more| is_own(more, manager)), "after the last: {more:?}");
     for ((name, before), (_, after)) in before.iter().zip(&everything(&mut client, manager)) {
         assert!(same(before, after), "{name} was\n{before}\nand is\n{after}");
     }
@@ -95,12 +98,14 @@ fn everything(client: &mut Client, manager: &str) -> Vec<(String, Value)> {
     all
 }
 
-/// Whether the manager may say this after a payload that it must not take.
-fn is_harmless(message: &Message, manager: &str) -> bool {
-    if message.topic.starts_with(&format!("TNG/{manager}/")) {
-        return true;
-    }
-    message.topic.ends_with("/TWIN/RES") && message.json()["error"]["code"].is_number()
+/// Whether this is of the manager's own affairs, such as its counters.
+fn is_own(message: &Message, manager: &str) -> bool {
+    message.topic.starts_with(&format!("TNG/{manager}/"))
+}
+
+/// Whether this says that the request is at fault.
+fn is_error(message: &Message) -> bool {
+    matches!(message.json()["error"]["code"].as_u64(), Some(400 | 413 | 422))
 }
 
 fn shown(hostile: &Hostile) -> String {

@@ -2,13 +2,19 @@
 
 use std::{
     fs,
-    net::{TcpListener, TcpStream},
     path::Path,
     process::{Child, Command, Stdio},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use tempfile::TempDir;
+
+use super::{port::free_port, wait::wait_for};
+
+/// How many ports are tried: another may take a free one first.
+const PORTS: usize = 3;
+/// The longest wait for a mosquitto that starts.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Killed when dropped.
 pub struct Broker {
@@ -25,11 +31,13 @@ impl Broker {
 
     /// Starts mosquitto with more lines of configuration. In them, `{folder}` is its folder.
     pub fn start_with(config_lines: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut broker = Self { process: None, port, folder };
-        broker.configure(config_lines);
-        broker.run();
+        let mut broker = Self { process: None, port: 0, folder: tempfile::tempdir().unwrap() };
+        let is_up = (0..PORTS).any(|_| {
+            broker.port = free_port();
+            broker.configure(config_lines);
+            broker.comes_up()
+        });
+        assert!(is_up, "mosquitto has ended by itself on each of {PORTS} ports");
         broker
     }
 
@@ -57,22 +65,29 @@ impl Broker {
         fs::write(self.folder.path().join("mosquitto.conf"), config).unwrap();
     }
 
-    /// Starts it on the same port, and waits until it takes connections.
+    /// Starts it on the same port, and waits until it listens.
     pub fn run(&mut self) {
-        self.process = Some(
-            Command::new("mosquitto")
-                .arg("-c")
-                .arg(self.folder.path().join("mosquitto.conf"))
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn()
-                .expect("mosquitto must be installed: apt-get install mosquitto"),
-        );
-        let deadline = Instant::now() + Duration::from_secs(5);
-        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
-            assert!(Instant::now() < deadline, "mosquitto did not open port {} in 5 s", self.port);
-            pause();
+        assert!(self.comes_up(), "mosquitto has ended by itself, on port {}", self.port);
+    }
+
+    /// Starts it: whether it listens, and has not ended instead.
+    fn comes_up(&mut self) -> bool {
+        let mut mosquitto = Command::new("mosquitto");
+        mosquitto.arg("-c").arg(self.folder.path().join("mosquitto.conf"));
+        mosquitto.stdout(Stdio::null()).stderr(Stdio::null());
+        let process = mosquitto.spawn().expect("install mosquitto: apt-get install mosquitto");
+        let process = self.process.insert(process);
+        let port = self.port;
+        let is_up = wait_for(&format!("mosquitto on port {port}"), PATIENCE, || {
+            match process.try_wait().unwrap() {
+                Some(_) => Some(false),
+                None => listens(process.id(), port).then_some(true),
+            }
+        });
+        if !is_up {
+            self.process = None;
         }
+        is_up
     }
 
     /// Ends it in order: it writes down what it persists.
@@ -126,7 +141,16 @@ impl Drop for Broker {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the one place that waits between two looks")]
-fn pause() {
-    std::thread::sleep(Duration::from_millis(10));
+/// Whether this process listens on this port: a connection could be answered by another.
+fn listens(process: u32, port: u16) -> bool {
+    let sockets = fs::read_to_string("/proc/net/tcp").unwrap();
+    let listening = sockets.lines().find_map(|line| {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        let is_it = fields[1].ends_with(&format!(":{port:04X}")) && fields[3] == "0A";
+        is_it.then(|| format!("socket:[{}]", fields[9]))
+    });
+    let Some(socket) = listening else { return false };
+    let files = fs::read_dir(format!("/proc/{process}/fd")).into_iter().flatten();
+    let mut files = files.filter_map(|file| fs::read_link(file.ok()?.path()).ok());
+    files.any(|file| file.as_os_str() == socket.as_str())
 }

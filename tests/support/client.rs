@@ -189,8 +189,13 @@ impl Client {
 
     /// Waits until the broker has acknowledged everything sent.
     pub fn flush(&mut self) {
+        self.flush_to(0);
+    }
+
+    /// Waits until the broker has acknowledged all but so many of the messages sent.
+    pub fn flush_to(&mut self, left: usize) {
         let mut deadline = Instant::now() + BROKER_PATIENCE;
-        while self.unacknowledged > 0 {
+        while self.unacknowledged > left {
             let before = self.unacknowledged;
             assert!(self.pump(deadline), "{before} messages are not acknowledged");
             if self.unacknowledged < before {

@@ -10,6 +10,8 @@ pub enum Database {
     Sqlite,
     /// A schema on a server that the test started.
     MariaDb(MariaDb),
+    /// A schema on the server that all tests of the file share.
+    SharedMariaDb,
 }
 
 impl Database {
@@ -23,6 +25,7 @@ impl Database {
         match self {
             Self::Sqlite => sqlite_url(folder),
             Self::MariaDb(server) => server.fresh_schema(),
+            Self::SharedMariaDb => MariaDb::shared().fresh_schema(),
         }
     }
 }

@@ -50,6 +50,15 @@ impl Hears {
         }
     }
 
+    /// Where an error to it goes, for the same id. A report is no request: there is no answer to it.
+    pub fn answered_on(self, id: &str) -> Option<String> {
+        match self {
+            Self::Report | Self::OwnSet => None,
+            Self::Set | Self::Del | Self::Get => Some(format!("TNG/{id}/TWIN/RES")),
+            Self::GroupGet | Self::GroupSet => Some(format!("GRP/{id}/TWIN/RES")),
+        }
+    }
+
     /// A payload that the topic takes.
     fn good(self, rng: &mut Rng) -> String {
         let members = some_members(rng, 3);

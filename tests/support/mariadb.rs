@@ -3,18 +3,23 @@
 use std::{
     fs,
     io::{BufRead, BufReader, Write},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     path::PathBuf,
     process::{Child, Command, Stdio},
     sync::{
         OnceLock,
         atomic::{AtomicU32, Ordering},
     },
-    time::{Duration, Instant},
+    thread,
+    time::Duration,
 };
 
 use diesel::{Connection, MysqlConnection, connection::SimpleConnection};
 
+use super::{port::free_port, wait::wait_for};
+
+/// The longest wait for a server that starts.
+const PATIENCE: Duration = Duration::from_secs(30);
 const MISSING: &str = "mariadb must be installed: apt-get install mariadb-server";
 
 /// Runs the server, and ends it when its own input ends: however the tests end, it does.
@@ -60,8 +65,7 @@ impl MariaDb {
         let grant = "CREATE USER IF NOT EXISTS 'manager'@'%' IDENTIFIED BY 'p@ss:/word'; \
                      GRANT ALL ON *.* TO 'manager'@'%';";
         fs::write(folder.join("init.sql"), grant.replace("; ", ";\n")).unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut server = Self { port, folder, options, process: None };
+        let mut server = Self { port: free_port(), folder, options, process: None };
         server.restart();
         server
     }
@@ -98,12 +102,7 @@ impl MariaDb {
         let mut id = String::new();
         BufReader::new(supervisor.stdout.take().unwrap()).read_line(&mut id).unwrap();
         self.process = Some(Process { supervisor, id: id.trim().parse().unwrap() });
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while MysqlConnection::establish(&self.url()).is_err() {
-            let log = || fs::read_to_string(self.folder.join("log")).unwrap_or_default();
-            assert!(Instant::now() < deadline, "mariadbd does not answer: {}", log());
-            pause();
-        }
+        wait_for("mariadbd", PATIENCE, || MysqlConnection::establish(&self.url()).ok());
     }
 
     /// Halts it: its connections stay, and nothing answers.
@@ -153,11 +152,10 @@ impl MariaDb {
 
 impl Drop for MariaDb {
     fn drop(&mut self) {
+        if thread::panicking() {
+            let log = fs::read_to_string(self.folder.join("log")).unwrap_or_default();
+            eprintln!("--- mariadbd said ---\n{log}--- end ---");
+        }
         self.end("\n");
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "this is the wait between two looks at a condition")]
-fn pause() {
-    std::thread::sleep(Duration::from_millis(10));
 }

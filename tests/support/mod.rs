@@ -11,25 +11,32 @@ pub mod database;
 pub mod hostile;
 pub mod json;
 pub mod mariadb;
+pub mod port;
 pub mod program;
+pub mod site;
 pub mod values;
+pub mod wait;
 
-use std::time::{Duration, Instant};
+#[allow(unused_imports, reason = "each test file uses a part of the kit")]
+pub use wait::wait_for;
 
-/// Waits until `ready` gives a value, and gives it; fails after `patience`, naming what was waited for.
-pub fn wait_for<T>(what: &str, patience: Duration, mut ready: impl FnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + patience;
-    loop {
-        if let Some(value) = ready() {
-            return value;
+/// Runs each test on SQLite and on MariaDB: a function that is given the database.
+#[allow(unused_macros, reason = "each test file uses a part of the kit")]
+macro_rules! on_both_databases {
+    ($($test:ident),+ $(,)?) => {
+        mod on_sqlite {
+            $(#[test]
+            fn $test() {
+                super::$test(&$crate::support::database::Database::Sqlite);
+            })+
         }
-        assert!(Instant::now() < deadline, "waited {patience:?} in vain for {what}");
-        pause();
-    }
+        mod on_mariadb {
+            $(#[test]
+            fn $test() {
+                super::$test(&$crate::support::database::Database::SharedMariaDb);
+            })+
+        }
+    };
 }
-
-/// The one place that sleeps: between two looks at a condition.
-#[expect(clippy::disallowed_methods, reason = "the pause between two looks at a condition")]
-fn pause() {
-    std::thread::sleep(Duration::from_millis(10));
-}
+#[allow(unused_imports, reason = "each test file uses a part of the kit")]
+pub(crate) use on_both_databases;

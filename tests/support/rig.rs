@@ -140,6 +140,7 @@ pub fn settings(port: u16) -> MqttSettings {
         window: 50,
         under_way: 100_000,
         inbox_bytes: 100_000_000,
+        outbox_bytes: 100_000_000,
         fail_fast: false,
     }
 }
