@@ -28,7 +28,7 @@ diesel::table! {
 
 diesel::table! {
     /// The manager's own numbers, by name.
-    manager (name) {
+    twin_manager (name) {
         name -> Text,
         value -> BigInt,
     }

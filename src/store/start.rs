@@ -10,7 +10,9 @@ use super::{
 };
 
 /// How long a server may take to let us in; migrations take as long as they like.
-const PATIENCE: Duration = Duration::from_secs(15);
+///
+/// The arbiter waits for it and hears no signal meanwhile: SIGTERM has to end the program in 10 s.
+const PATIENCE: Duration = Duration::from_secs(6);
 
 /// Opens the database, brings its tables to the present form, and starts the actor before it.
 ///
@@ -60,8 +62,23 @@ fn enter(target: &Target) -> Result<(Lock, Locked), StoreError> {
         .map_err(|_timeout| silent(format!("no answer for {} s", PATIENCE.as_secs())))?
 }
 
+/// Reads back what was just written. MariaDB's client library 3.3.19, which came with Debian 12's
+/// MariaDB 10.11.18, loses rows with text in them: every twin would look like none.
+fn check_reading(target: &Target, db: &mut Db) -> Result<(), StoreError> {
+    let of_query = |error| StoreError::of_query(target, error);
+    numbers::put(db, numbers::PROBE, 1).map_err(of_query)?;
+    if numbers::names(db).map_err(of_query)?.iter().any(|name| name == numbers::PROBE) {
+        return Ok(());
+    }
+    let reason = "what is written is not read back; the client library may be at fault, as \
+                  MariaDB's 3.3.19 is (libmariadb3 10.11.18): upgrade it"
+        .to_owned();
+    Err(StoreError::Broken { target: target.clone(), reason })
+}
+
 fn read_opening(target: &Target, db: &mut Db) -> Result<Opening, StoreError> {
     let of_query = |error| StoreError::of_query(target, error);
+    check_reading(target, db)?;
     let session = numbers::get(db, numbers::SESSION).map_err(of_query)?;
     let things = twins::number(db).map_err(of_query)?;
     Ok(Opening { session, things })

@@ -25,6 +25,9 @@ pub enum TargetError {
         /// What stands where the scheme should.
         found: String,
     },
+    /// A CA for a file.
+    #[error("the database is a file; TWIN_DB_CA is for a server")]
+    NoServer,
     /// SQLite without a file would forget everything.
     #[error("the database's URL names no file; write sqlite://path/to/file")]
     NoFile,
@@ -116,6 +119,22 @@ impl Target {
 }
 
 impl Target {
+    /// The same, with a connection only by TLS and a certificate of this CA.
+    ///
+    /// # Errors
+    /// [`TargetError::NoServer`] for a file, to which nothing is sent.
+    pub fn with_ca(self, ca_file: &Path) -> Result<Self, TargetError> {
+        match self {
+            Self::Sqlite(_) => Err(TargetError::NoServer),
+            Self::MySql(url) => {
+                let form = |error: url::ParseError| TargetError::Form { reason: error.to_string() };
+                let mut url = Url::parse(&url).map_err(form)?;
+                url.query_pairs_mut().append_pair("ssl_ca", &ca_file.to_string_lossy());
+                checked(url)
+            }
+        }
+    }
+
     /// Whether the server must show a certificate.
     pub(super) fn wants_tls(&self) -> bool {
         let query = match self {

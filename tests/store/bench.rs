@@ -194,6 +194,17 @@ pub async fn next<M>(tape: &mut UnboundedReceiver<M>) -> M {
     tokio::time::timeout(Duration::from_secs(30), tape.recv()).await.expect("no message").unwrap()
 }
 
+/// Looks every 10 ms, at most 30 s.
+pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let looks = async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let held = tokio::time::timeout(Duration::from_secs(30), looks).await;
+    assert!(held.is_ok(), "not within 30 s: {what}");
+}
+
 pub fn id(name: &str) -> ThingId {
     name.parse().unwrap()
 }

@@ -4,7 +4,7 @@ use actix::prelude::*;
 use twinthing::store::{Health, StoreError, StoreSettings, Target, migrate, start};
 
 use crate::{
-    bench::{Bench, Place, record, run},
+    bench::{Bench, Place, record, run, until},
     mariadb::MariaDb,
 };
 
@@ -72,9 +72,7 @@ fn a_store_without_addresses_ends_once_all_is_committed() {
         let mut committed = bench.committed;
         drop(bench.store);
         assert_eq!(crate::bench::next(&mut committed).await.revision, 1);
-        while weak.upgrade().is_some() {
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
+        until("the store has ended", || weak.upgrade().is_none()).await;
     });
     assert_eq!(place.texts("SELECT clientId AS text FROM twin"), [Some("lamp".into())]);
 }

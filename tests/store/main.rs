@@ -12,6 +12,10 @@
 
 #[path = "../support/mariadb.rs"]
 mod mariadb;
+#[path = "../support/port.rs"]
+mod port;
+#[path = "../support/wait.rs"]
+mod wait;
 
 mod bench;
 mod locks;

@@ -69,7 +69,7 @@ fn a_twin_larger_than_the_server_s_packet_is_refused_and_others_are_not() {
 const FULL: &str = "
 CREATE TRIGGER full_twin BEFORE INSERT ON twin
 BEGIN SELECT RAISE(ABORT, 'some words that nobody knows'); END;
-CREATE TRIGGER full_manager BEFORE INSERT ON manager
+CREATE TRIGGER full_manager BEFORE INSERT ON twin_manager
 BEGIN SELECT RAISE(ABORT, 'some words that nobody knows'); END;";
 
 #[test]

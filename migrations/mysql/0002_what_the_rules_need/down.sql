@@ -13,4 +13,4 @@ ALTER TABLE twin
   DROP COLUMN unsettled,
   DROP COLUMN untold;
 
-DROP TABLE manager;
+DROP TABLE twin_manager;

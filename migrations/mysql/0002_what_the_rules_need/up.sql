@@ -1,4 +1,4 @@
-CREATE TABLE IF NOT EXISTS manager (
+CREATE TABLE IF NOT EXISTS twin_manager (
   name  varchar(40) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL PRIMARY KEY,
   value bigint NOT NULL
 ) ENGINE=InnoDB;

@@ -9,4 +9,4 @@ ALTER TABLE twin DROP COLUMN online;
 ALTER TABLE twin DROP COLUMN session;
 ALTER TABLE twin DROP COLUMN unsettled;
 ALTER TABLE twin DROP COLUMN untold;
-DROP TABLE manager;
+DROP TABLE twin_manager;

@@ -1,5 +1,5 @@
 -- SQLite compares ids byte by byte as it is.
-CREATE TABLE IF NOT EXISTS manager (
+CREATE TABLE IF NOT EXISTS twin_manager (
   name  TEXT NOT NULL PRIMARY KEY,
   value BIGINT NOT NULL
 );
