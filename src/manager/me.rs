@@ -1,9 +1,11 @@
 //! What is said to the manager itself: it is a thing, with a state and no twin. And what is said to
 //! groups, as far as the manager answers it.
 
-use super::{Router, decode};
+use actix::prelude::*;
+
+use super::{Router, counters::Stats, decode};
 use crate::{
-    mqtt::{Arrived, Done},
+    mqtt::{Arrived, Count, Done},
     protocol::{
         Code, GroupName, GroupTopic, Problem, SetRequest, ThingTopic, Topic, delete_answer,
         parse_delete,
@@ -52,13 +54,14 @@ impl Router {
                 }
                 Err(problem) => self.publish_problem(me(ThingTopic::TwinRes), &problem, respond),
             },
+            // What the manager says itself comes back to it.
             ThingTopic::LcOn
             | ThingTopic::LcOff
             | ThingTopic::Pong
             | ThingTopic::Stats
             | ThingTopic::StateUpd
             | ThingTopic::TwinUpd
-            | ThingTopic::TwinRes => self.counters.ignored += 1,
+            | ThingTopic::TwinRes => {}
         }
         self.peers.done.do_send(Done(message.number));
     }
@@ -99,14 +102,24 @@ impl Router {
         }
     }
 
-    pub(super) fn stats_tick(&mut self) {
-        if self.counters == self.told_counters {
+    /// Asks the bridge for its part of the counters, and then tells them.
+    pub(super) fn stats_tick(&self, ctx: &mut Context<Self>) {
+        let asked = self.peers.count.send(Count).into_actor(self);
+        ctx.spawn(asked.map(|bridge, router, _| {
+            if let Ok(bridge) = bridge {
+                router.tell_stats(Stats { service: router.counters, bridge });
+            }
+        }));
+    }
+
+    fn tell_stats(&mut self, stats: Stats) {
+        if !stats.moved(self.told_stats.as_ref()) {
             return;
         }
-        self.told_counters = self.counters;
+        self.told_stats = Some(stats);
         let topic = Topic::Thing(self.settings.id.clone(), ThingTopic::Stats);
-        let stats = serde_json::to_vec(&self.counters).unwrap_or_default();
-        self.publish(topic, stats, None);
+        let payload = serde_json::to_vec(&stats).unwrap_or_default();
+        self.publish(topic, payload, None);
     }
 }
 

@@ -1,8 +1,13 @@
-//! The service: takes messages in, has twins applied and committed, and tells what came of it.
+//! The service: takes messages in, has events applied to twins and committed, and tells what came
+//! of it.
 //!
-//! The [`Router`] is the only one that knows which thing's [`twin_actor::TwinActor`] is in memory;
-//! the actor is the only one that holds that thing's twin.
+//! The [`Router`] is the only one that knows which things' twins are in memory, which deltas are to
+//! be sent again, and how many things are being restored. An actor for each thing
+//! (`twin_actor.rs`) is the only one that holds its twin, and what is to be told of it once that is
+//! committed. Whom they talk to is given to them as [`Peers`].
 
+mod allowance;
+mod answers;
 mod counters;
 mod decode;
 mod me;
@@ -20,7 +25,7 @@ use actix::prelude::*;
 use serde_json::Value;
 
 use crate::{
-    mqtt::{Done, Publish, Respond},
+    mqtt::{AsksFirst, Count, Done, Publish, Respond},
     protocol::{ThingId, Timestamp},
     store::{Commit, ListUnsettled, Load, SaveSession},
     twin::{Event, Moment, Outcome, Refusal, Retry, Rules, Twin},
@@ -46,6 +51,8 @@ pub struct ManagerSettings {
     pub restores: usize,
     /// The most deltas that are sent again, or looked at after a start, in a second.
     pub retry_rate: usize,
+    /// How often the counters are told, if anything moved.
+    pub stats: Duration,
     /// Which inbox the numbers of messages are of.
     pub epoch: i64,
     /// How many twins the database holds at the start.
@@ -72,6 +79,10 @@ pub struct Peers {
     pub publish: Recipient<Publish>,
     /// Is told which entries of the inbox are done.
     pub done: Recipient<Done>,
+    /// Counts what passes the bridge.
+    pub count: Recipient<Count>,
+    /// Is told when requests need not wait for what came before them.
+    pub asks_first: Recipient<AsksFirst>,
 }
 
 /// Something happened to a thing, or is asked of its twin.
@@ -112,8 +123,10 @@ pub(crate) struct Finished {
 pub(crate) enum Handling {
     /// It was applied.
     Applied,
-    /// It was refused, and why.
-    Refused(String),
+    /// A client's request was refused.
+    Refused,
+    /// A thing's report was refused: the topic, and why.
+    Bad(String),
     /// The core panicked on it.
     Poisoned,
     /// The database does not take the twin, or holds no twin there.

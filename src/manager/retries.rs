@@ -16,12 +16,13 @@ pub(super) struct Retries {
 }
 
 impl Retries {
-    /// Follows what an event left planned.
-    pub(super) fn follow(&mut self, id: &ThingId, retry: Retry) {
+    /// Follows what an event left planned: `now` is when its delta went out.
+    pub(super) fn follow(&mut self, id: &ThingId, retry: Retry, now: Timestamp) {
         match retry {
             Retry::AsPlanned => {}
             Retry::Never => self.forget(id),
-            Retry::At(at, attempt) => {
+            Retry::After(wait, attempt) => {
+                let at = now + wait;
                 self.forget(id);
                 self.plan.insert(id.clone(), (at, attempt));
                 self.order.insert((at, id.clone()));
@@ -46,17 +47,19 @@ impl Retries {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
     fn the_earliest_comes_first_and_each_once() {
         let mut retries = Retries::default();
         let id = |id: &str| id.parse::<ThingId>().unwrap();
-        retries.follow(&id("a"), Retry::At(Timestamp(30), 1));
-        retries.follow(&id("b"), Retry::At(Timestamp(10), 2));
-        retries.follow(&id("c"), Retry::At(Timestamp(5), 1));
-        retries.follow(&id("c"), Retry::Never);
-        retries.follow(&id("a"), Retry::AsPlanned);
+        retries.follow(&id("a"), Retry::After(Duration::from_nanos(30), 1), Timestamp(0));
+        retries.follow(&id("b"), Retry::After(Duration::from_nanos(10), 2), Timestamp(0));
+        retries.follow(&id("c"), Retry::After(Duration::from_nanos(5), 1), Timestamp(0));
+        retries.follow(&id("c"), Retry::Never, Timestamp(0));
+        retries.follow(&id("a"), Retry::AsPlanned, Timestamp(0));
         assert_eq!(retries.due(Timestamp(9)), None);
         assert_eq!(retries.due(Timestamp(40)), Some((id("b"), 2)));
         assert_eq!(retries.due(Timestamp(40)), Some((id("a"), 1)));
@@ -67,8 +70,8 @@ mod tests {
     fn a_new_plan_replaces_the_old_one() {
         let mut retries = Retries::default();
         let id: ThingId = "a".parse().unwrap();
-        retries.follow(&id, Retry::At(Timestamp(30), 3));
-        retries.follow(&id, Retry::At(Timestamp(50), 1));
+        retries.follow(&id, Retry::After(Duration::from_nanos(30), 3), Timestamp(0));
+        retries.follow(&id, Retry::After(Duration::from_nanos(50), 1), Timestamp(0));
         assert_eq!(retries.due(Timestamp(49)), None);
         assert_eq!(retries.due(Timestamp(50)), Some((id, 1)));
     }

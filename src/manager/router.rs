@@ -6,6 +6,8 @@ use actix::prelude::*;
 
 use super::{
     Ask, Counters, DatabaseAway, Finished, Handling, Happened, ManagerSettings, Peers, Shared,
+    allowance::Allowance,
+    counters::Stats,
     decode::{Decoded, decode},
     nag::Nag,
     own_state::OwnState,
@@ -15,7 +17,7 @@ use super::{
     twin_actor::TwinActor,
 };
 use crate::{
-    mqtt::{self, Acked, Arrived, Destination, Done, Link, Publish, Respond},
+    mqtt::{self, Acked, Arrived, AsksFirst, Destination, Done, Link, Publish, Respond},
     protocol::{Bad, Problem, ThingId, ThingTopic, Topic},
     store::{Health, ListUnsettled, SaveSession, Unsettled},
     twin::Event,
@@ -26,9 +28,6 @@ const TICK: Duration = Duration::from_millis(100);
 
 /// How often the manager tells how many twins there are, at most.
 const OWN_STATE: Duration = Duration::from_secs(1);
-
-/// How often it tells what it has done.
-const STATS: Duration = Duration::from_secs(60);
 
 /// How many unsettled things are asked of the database at once.
 const PAGE: usize = 500;
@@ -46,10 +45,14 @@ pub struct Router {
     pub(super) own: OwnState,
     pub(super) told_own: Option<OwnState>,
     pub(super) counters: Counters,
-    pub(super) told_counters: Counters,
+    pub(super) told_stats: Option<Stats>,
     pub(super) session: Option<i64>,
+    /// Whether the broker is there: while it is not, nothing is sent again.
+    is_up: bool,
     pub(super) away: bool,
     resuming: Resuming,
+    /// How many deltas may be sent again, or unsettled things looked at, now.
+    allowance: Allowance,
 }
 
 /// The look at each unsettled thing after a start, or after the session was lost.
@@ -73,10 +76,12 @@ impl Router {
             own: OwnState::new(settings.things),
             told_own: None,
             counters: Counters::default(),
-            told_counters: Counters::default(),
+            told_stats: None,
             session: None,
+            is_up: false,
             away: false,
             resuming: Resuming::default(),
+            allowance: Allowance::new(settings.retry_rate),
             shared: None,
             settings,
             peers,
@@ -148,10 +153,15 @@ impl Router {
             return;
         };
         log::error!("{id}: its actor has ended, with {} messages", entry.under_way.len());
-        for (number, _) in entry.under_way.drain(..) {
-            self.peers.done.do_send(Done(number.unwrap_or_default()));
+        let waiting = entry.waiting.drain(..).map(|happened| happened.number);
+        for number in entry.under_way.drain(..).map(|(number, _)| number).chain(waiting).flatten() {
+            self.peers.done.do_send(Done(number));
         }
+        let restoring = std::mem::take(&mut entry.restoring);
         self.things.forget(id);
+        for _ in 0..restoring {
+            self.next_restore();
+        }
     }
 
     fn shared(&mut self, ctx: &mut Context<Self>) -> Rc<Shared> {
@@ -168,24 +178,26 @@ impl Router {
         shared.clone()
     }
 
-    /// Lets in whose turn it is, with what waits behind it up to its next restore.
+    /// Lets in whose turn it is, with what waits behind it up to its next restore. Who waited and is
+    /// gone leaves the place to the one behind.
     fn next_restore(&mut self) {
-        let Some(id) = self.restores.leave() else { return };
-        let Some(entry) = self.things.get(&id) else { return };
-        if let Some(restore) = entry.waiting.pop_front() {
+        while let Some(id) = self.restores.leave() {
+            let Some(entry) = self.things.get(&id) else { continue };
+            let Some(restore) = entry.waiting.pop_front() else { continue };
             entry.hand_over(restore);
-        }
-        while entry.waiting.front().is_some_and(|next| next.event != Event::Connected)
-            && let Some(next) = entry.waiting.pop_front()
-        {
-            entry.hand_over(next);
+            while entry.waiting.front().is_some_and(|next| next.event != Event::Connected)
+                && let Some(next) = entry.waiting.pop_front()
+            {
+                entry.hand_over(next);
+            }
+            return;
         }
     }
 
     /// Gives back the places of a thing's restores once all of them is told.
     fn check_restored(&mut self, id: &ThingId) {
         let Some(entry) = self.things.get(id) else { return };
-        if entry.untold > 0 || entry.under_way.iter().any(|(_, restores)| *restores) {
+        if entry.restore_untold > 0 || entry.under_way.iter().any(|(_, restores)| *restores) {
             return;
         }
         for _ in 0..std::mem::take(&mut entry.restoring) {
@@ -193,13 +205,18 @@ impl Router {
         }
     }
 
-    /// Takes note of what a thing should not have sent.
+    /// Takes note of what a thing should not have sent, or should not have sent us.
     pub(super) fn bad_payload(&mut self, id: &ThingId, message: &Arrived, bad: &Bad) {
-        self.counters.bad_reports += 1;
-        if self.nag.may(id, message.at) {
-            log::warn!("{}: {bad}; it changes nothing", message.topic);
-        }
+        self.complain(id, &format!("{}: {bad}", message.topic));
         self.peers.done.do_send(Done(message.number));
+    }
+
+    /// Counts a thing's bad message, and logs one for each thing and minute.
+    fn complain(&mut self, id: &ThingId, reason: &str) {
+        self.counters.bad_reports += 1;
+        if self.nag.may(id, mqtt::now()) {
+            log::warn!("{reason}; it changes nothing");
+        }
     }
 
     fn ignore(&mut self, number: u64) {
@@ -240,15 +257,17 @@ impl Router {
     fn tick(&mut self, ctx: &mut Context<Self>) {
         let now = mqtt::now();
         let Some(session) = self.session else { return };
-        let most = self.settings.retry_rate.div_ceil(10).max(1);
-        for _ in 0..most {
+        self.allowance.grow(now);
+        while self.is_up && self.allowance.has_one() {
             let Some((id, attempt)) = self.retries.due(now) else { break };
+            self.allowance.take_one();
             self.counters.retried += 1;
             let event = Event::RetryDue(attempt);
             self.send(id, Happened { number: None, event, ask: None, at: now, session }, ctx);
         }
-        for _ in 0..most {
+        while self.allowance.has_one() {
             let Some(id) = self.resuming.page.pop_front() else { break };
+            self.allowance.take_one();
             if self.resuming.page.is_empty() {
                 self.ask_unsettled(Some(id.clone()), ctx);
             }
@@ -271,7 +290,7 @@ impl Actor for Router {
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.run_interval(TICK, Self::tick);
         ctx.run_interval(OWN_STATE, |router, _| router.own_state_tick());
-        ctx.run_interval(STATS, |router, _| router.stats_tick());
+        ctx.run_interval(self.settings.stats, |router, ctx| router.stats_tick(ctx));
     }
 }
 
@@ -279,7 +298,6 @@ impl Handler<Arrived> for Router {
     type Result = ();
 
     fn handle(&mut self, message: Arrived, ctx: &mut Self::Context) {
-        self.counters.received += 1;
         self.route(message, ctx);
     }
 }
@@ -295,18 +313,19 @@ impl Handler<Finished> for Router {
             Handling::Applied => self.counters.applied += 1,
             Handling::Poisoned => self.counters.poisoned += 1,
             Handling::Unstorable => self.counters.unstorable += 1,
-            Handling::Refused(reason) => {
-                self.counters.errors += 1;
-                if self.nag.may(&id, mqtt::now()) {
-                    log::warn!("{id}: not accepted: {reason}");
-                }
-            }
+            Handling::Refused => self.counters.errors += 1,
+            Handling::Bad(reason) => self.complain(&id, &reason),
         }
-        self.retries.follow(&id, retry);
+        self.retries.follow(&id, retry, mqtt::now());
         let Some(entry) = self.things.get(&id) else { return };
         entry.untold += published;
-        if let Some((Some(number), _)) = entry.under_way.pop_front() {
-            self.peers.done.do_send(Done(number));
+        if let Some((number, restores)) = entry.under_way.pop_front() {
+            if restores {
+                entry.restore_untold = entry.untold;
+            }
+            if let Some(number) = number {
+                self.peers.done.do_send(Done(number));
+            }
         }
         self.check_restored(&id);
     }
@@ -318,6 +337,7 @@ impl Handler<Acked> for Router {
     fn handle(&mut self, Acked(id): Acked, _: &mut Self::Context) {
         if let Some(entry) = self.things.get(&id) {
             entry.untold = entry.untold.saturating_sub(1);
+            entry.restore_untold = entry.restore_untold.saturating_sub(1);
         }
         self.check_restored(&id);
     }
@@ -328,6 +348,7 @@ impl Handler<Link> for Router {
 
     /// A new session, or the first: each unsettled thing is looked at.
     fn handle(&mut self, link: Link, ctx: &mut Self::Context) {
+        self.is_up = matches!(link, Link::Up { .. });
         let Link::Up { session, maximum_packet } = link else { return };
         let most = maximum_packet.and_then(|most| usize::try_from(most).ok());
         self.shared(ctx).maximum_packet.set(most.unwrap_or(usize::MAX));
@@ -357,6 +378,7 @@ impl Handler<Health> for Router {
 
     fn handle(&mut self, health: Health, _: &mut Self::Context) {
         self.away = matches!(health, Health::Away(_));
+        self.peers.asks_first.do_send(AsksFirst(self.away));
         if self.away {
             for entry in self.things.busy() {
                 entry.actor.do_send(DatabaseAway);

@@ -25,6 +25,8 @@ pub(super) struct Entry {
     pub(super) waiting: VecDeque<Happened>,
     /// Publishes that the broker has not acknowledged.
     pub(super) untold: usize,
+    /// Publishes up to the last restore's that the broker has not acknowledged.
+    pub(super) restore_untold: usize,
     /// Restores that have a place: it is given back when everything of them is told.
     pub(super) restoring: usize,
     last_used: Timestamp,
@@ -71,6 +73,7 @@ impl Things {
             under_way: VecDeque::new(),
             waiting: VecDeque::new(),
             untold: 0,
+            restore_untold: 0,
             restoring: 0,
             last_used: now,
         });

@@ -1,35 +1,29 @@
-//! One actor for one thing: it applies events in the order they came, and tells nobody before what
-//! they changed is committed.
+//! The actor of a single thing. What happens to the thing goes through it in order of arrival, and
+//! nobody hears of a change before that is committed.
 
 use std::{
     collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
 };
 
 use actix::prelude::*;
 
 use super::{Ask, Common, DatabaseAway, Finished, Handling, Happened};
 use crate::{
-    mqtt::{Destination, Publish},
-    protocol::{Code, Problem, ThingId, ThingTopic, Topic, delete_answer, state_get},
+    mqtt::Publish,
+    protocol::{Code, ThingId},
     store::{Applied, Change, Commit, Committed, Load, Loaded},
-    twin::{self, Event, Moment, Outcome, Refusal, Retry, Tell, Twin},
+    twin::{self, Event, Moment, Outcome, Refusal, Retry, Twin},
 };
-
-/// Room in a packet for what stands around topic and payload.
-const PACKET_OVERHEAD: usize = 256;
 
 /// Holds one thing's twin, and what is to be told of it.
 #[derive(Debug)]
 pub(crate) struct TwinActor {
-    id: ThingId,
-    common: Common,
+    pub(super) id: ThingId,
+    pub(super) common: Common,
     state: State,
     twin: Twin,
-    /// The twin as it lies in the database, while the one above is ahead of it.
-    committed: Option<Twin>,
-    /// Up to which revision everything is committed.
+    /// Up to which revision everything is committed, or refused for good.
     committed_revision: u64,
     /// The last inbox entry that was applied.
     applied: Applied,
@@ -68,7 +62,6 @@ impl TwinActor {
             common,
             state: State::Loading(VecDeque::new()),
             twin: Twin::new(),
-            committed: None,
             committed_revision: 0,
             applied,
             held: VecDeque::new(),
@@ -106,7 +99,7 @@ impl TwinActor {
             }
             Ok(Err(refusal)) => self.refuse(&refusal, ask),
             Err(_) => {
-                log::error!("{}: a message made the rules panic; it is set aside", self.id);
+                log::error!("{}: a message made the rules panic; it is dropped", self.id);
                 self.failed(ask, Code::Unavailable, INTERNAL.to_owned(), Handling::Poisoned)
             }
         }
@@ -121,9 +114,8 @@ impl TwinActor {
         ctx: &mut Context<Self>,
     ) -> Held {
         let things = i64::from(twin.exists()) - i64::from(self.twin.exists());
-        let before = std::mem::replace(&mut self.twin, twin);
+        self.twin = twin;
         if let Some(commit) = outcome.commit {
-            self.committed.get_or_insert(before);
             self.commit(commit, !outcome.tell.is_empty(), ctx);
         }
         let publishes = outcome.tell.into_iter().flat_map(|tell| self.publish(tell, ask.as_ref()));
@@ -154,8 +146,11 @@ impl TwinActor {
     }
 
     fn refuse(&self, refusal: &Refusal, ask: Option<Ask>) -> Held {
-        let message = refusal.to_string();
-        self.failed(ask, refusal.code(), message.clone(), Handling::Refused(message))
+        let result = match &ask {
+            Some(_) => Handling::Refused,
+            None => Handling::Bad(format!("TNG/{}/STATE/UPD: {refusal}", self.id)),
+        };
+        self.failed(ask, refusal.code(), refusal.to_string(), result)
     }
 
     /// An event that changed nothing and is answered, if at all, with an error.
@@ -170,50 +165,6 @@ impl TwinActor {
             ask: None,
             is_get: false,
         }
-    }
-
-    /// Where and how something is told.
-    fn publish(&self, tell: Tell, ask: Option<&Ask>) -> Vec<Publish> {
-        let query = ask.and_then(|ask| ask.query.as_ref());
-        match tell {
-            Tell::Twin(payload) => match ask {
-                Some(ask) if self.is_too_large(&payload) => {
-                    let message = format!(
-                        "the twin has {} bytes, more than the broker takes in one packet ({})",
-                        payload.len(),
-                        self.common.maximum_packet.get()
-                    );
-                    self.problem(ask, Code::TooLarge, message)
-                }
-                ask => self.answer(ThingTopic::TwinUpd, payload, ask),
-            },
-            Tell::Deleted(deleted) => {
-                self.answer(ThingTopic::TwinRes, delete_answer(query, deleted), ask)
-            }
-            Tell::AskState => self.answer(ThingTopic::StateGet, state_get().to_owned(), None),
-            Tell::ToThing(payload) => self.answer(ThingTopic::StateSet, payload, None),
-        }
-    }
-
-    fn is_too_large(&self, payload: &str) -> bool {
-        payload.len() + PACKET_OVERHEAD > self.common.maximum_packet.get()
-    }
-
-    fn problem(&self, ask: &Ask, code: Code, message: String) -> Vec<Publish> {
-        let problem = Problem { query: ask.query.clone(), code, message };
-        self.answer(ThingTopic::TwinRes, problem.to_payload(), Some(ask))
-    }
-
-    /// The same on the thing's topic and, if the client wants it there, on its response topic.
-    fn answer(&self, topic: ThingTopic, payload: String, ask: Option<&Ask>) -> Vec<Publish> {
-        let payload: Arc<[u8]> = payload.into_bytes().into();
-        let topic = Destination::Topic(Topic::Thing(self.id.clone(), topic));
-        let respond = ask.and_then(|ask| ask.respond.clone()).map(Destination::Response);
-        [Some(topic), respond]
-            .into_iter()
-            .flatten()
-            .map(|to| Publish { to, payload: payload.clone(), about: Some(self.id.clone()) })
-            .collect()
     }
 
     /// Tells what is committed, in order.
@@ -241,23 +192,26 @@ impl TwinActor {
     }
 
     /// Goes back to the twin that the database holds: it takes others, but not this one.
-    fn revert(&mut self, reason: &str) {
-        let given = self.twin.revision();
-        if let Some(committed) = self.committed.take() {
-            self.twin = committed.above(given);
-        }
-        self.committed_revision = given;
+    fn revert(&mut self, reason: &str, ctx: &mut Context<Self>) {
+        self.committed_revision = self.twin.revision();
         let message = format!("the database does not take the twin of {}: {reason}", self.id);
         for held in std::mem::take(&mut self.held) {
             let failed =
                 self.failed(held.ask, Code::Unavailable, message.clone(), Handling::Unstorable);
             self.finish(failed);
         }
+        self.state = State::Loading(VecDeque::new());
+        self.load(ctx);
+    }
+
+    fn load(&self, ctx: &mut Context<Self>) {
+        let reply = ctx.address().recipient();
+        self.common.peers.load.do_send(Load { id: self.id.clone(), reply });
     }
 }
 
 /// What a client is told when the core panics on its request.
-const INTERNAL: &str = "the manager has a fault with this request; it has been set aside";
+const INTERNAL: &str = "the manager has a fault; this request was not done";
 
 /// What a client is told when the database is away.
 pub(super) const AWAY: &str = "the database is away; ask again later";
@@ -267,8 +221,7 @@ impl Actor for TwinActor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         if matches!(self.state, State::Loading(_)) {
-            let reply = ctx.address().recipient();
-            self.common.peers.load.do_send(Load { id: self.id.clone(), reply });
+            self.load(ctx);
         }
     }
 }
@@ -292,8 +245,8 @@ impl Handler<Loaded> for TwinActor {
         let waiting = std::mem::take(waiting);
         self.state = State::Ready;
         match row.map(|row| Twin::from_record(&row.record)) {
-            None => {}
-            Some(Ok(twin)) => self.twin = twin,
+            None => self.twin = Twin::new().above(self.committed_revision),
+            Some(Ok(twin)) => self.twin = twin.above(self.committed_revision),
             Some(Err(corrupt)) => {
                 log::error!("twin of {}: {corrupt}; its row is left as it is", self.id);
                 self.state = State::Unreadable(format!("the stored twin is unreadable: {corrupt}"));
@@ -310,16 +263,13 @@ impl Handler<Committed> for TwinActor {
     type Result = ();
 
     /// A refusal of anything but the newest revision says nothing yet: the newest goes for all.
-    fn handle(&mut self, Committed { revision, refused, .. }: Committed, _: &mut Self::Context) {
+    fn handle(&mut self, Committed { revision, refused, .. }: Committed, ctx: &mut Self::Context) {
         let newest = revision >= self.twin.revision();
         match refused {
-            Some(reason) if newest => self.revert(&reason),
+            Some(reason) if newest => self.revert(&reason, ctx),
             Some(_) => {}
             None => {
                 self.committed_revision = self.committed_revision.max(revision);
-                if newest {
-                    self.committed = None;
-                }
                 self.release();
             }
         }

@@ -10,246 +10,19 @@
     reason = "a test fails by panicking"
 )]
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex},
-    time::{Duration, Instant},
-};
+mod tapes;
 
-use actix::prelude::*;
+use std::time::Duration;
+
 use serde_json::{Value, json};
+use tapes::{Heard, Service, Tape, answer, release, settings, store};
 use twinthing::{
-    manager::{ManagerSettings, Peers, Router},
-    mqtt::{Acked, Arrived, Destination, Done, Link, Publish, Respond},
-    protocol::{ThingId, Timestamp},
-    store::{
-        Change, Commit, Committed, Health, ListUnsettled, Load, Loaded, Row, SaveSession, Unsettled,
-    },
+    manager::ManagerSettings,
+    mqtt::{Acked, Respond},
+    protocol::ThingId,
+    store::{Health, Row},
     twin::{Event, Moment, Outcome, Refusal, Rules, Twin},
 };
-
-/// What the service said, in order, and what the tapes do about it.
-#[derive(Default)]
-struct Heard {
-    published: Vec<(String, String)>,
-    about: Vec<Option<ThingId>>,
-    done: Vec<u64>,
-    loads: Vec<String>,
-    rows: HashMap<ThingId, Row>,
-    waiting: Vec<Commit>,
-    holds_commits: bool,
-    holds_loads: Option<Vec<Load>>,
-    refuses: Option<String>,
-    holds_acks: bool,
-    router: Option<Addr<Router>>,
-}
-
-type Tape = Arc<Mutex<Heard>>;
-
-struct Recorder(Tape);
-
-impl Actor for Recorder {
-    type Context = Context<Self>;
-}
-
-impl Handler<Publish> for Recorder {
-    type Result = ();
-
-    fn handle(&mut self, publish: Publish, _: &mut Self::Context) {
-        let topic = match publish.to {
-            Destination::Topic(topic) => topic.to_string(),
-            Destination::Response(Respond { topic, .. }) => topic.to_string(),
-        };
-        let payload = String::from_utf8_lossy(&publish.payload).into_owned();
-        let mut heard = self.0.lock().unwrap();
-        heard.published.push((topic, payload));
-        heard.about.push(publish.about.clone());
-        if let (Some(id), false, Some(router)) = (publish.about, heard.holds_acks, &heard.router) {
-            router.do_send(Acked(id));
-        }
-    }
-}
-
-impl Handler<Done> for Recorder {
-    type Result = ();
-
-    fn handle(&mut self, Done(number): Done, _: &mut Self::Context) {
-        self.0.lock().unwrap().done.push(number);
-    }
-}
-
-impl Handler<Load> for Recorder {
-    type Result = ();
-
-    fn handle(&mut self, load: Load, _: &mut Self::Context) {
-        let mut heard = self.0.lock().unwrap();
-        heard.loads.push(load.id.to_string());
-        if let Some(held) = &mut heard.holds_loads {
-            return held.push(load);
-        }
-        answer(&heard, load);
-    }
-}
-
-fn answer(heard: &Heard, Load { id, reply }: Load) {
-    let row = heard.rows.get(&id).cloned();
-    reply.do_send(Loaded { id, row });
-}
-
-impl Handler<Commit> for Recorder {
-    type Result = ();
-
-    fn handle(&mut self, commit: Commit, _: &mut Self::Context) {
-        let mut heard = self.0.lock().unwrap();
-        if heard.holds_commits {
-            return heard.waiting.push(commit);
-        }
-        store(&mut heard, commit);
-    }
-}
-
-fn store(heard: &mut Heard, commit: Commit) {
-    let Commit { id, revision, change, applied, untold, reply } = commit;
-    let refused = heard.refuses.clone();
-    if refused.is_none() {
-        match change {
-            Change::Put(record) => {
-                heard.rows.insert(id.clone(), Row { record: *record, applied, untold });
-            }
-            Change::Delete => drop(heard.rows.remove(&id)),
-        }
-    }
-    reply.do_send(Committed { id, revision, refused });
-}
-
-impl Handler<ListUnsettled> for Recorder {
-    type Result = ();
-
-    fn handle(&mut self, list: ListUnsettled, _: &mut Self::Context) {
-        let heard = self.0.lock().unwrap();
-        let mut ids: Vec<_> = heard
-            .rows
-            .iter()
-            .filter(|(id, row)| row.record.unsettled && list.after.as_ref() < Some(id))
-            .map(|(id, _)| id.clone())
-            .collect();
-        ids.sort();
-        ids.truncate(list.limit);
-        list.reply.do_send(Unsettled(ids));
-    }
-}
-
-impl Handler<SaveSession> for Recorder {
-    type Result = ();
-
-    fn handle(&mut self, _: SaveSession, _: &mut Self::Context) {}
-}
-
-/// A router among tapes.
-struct Service {
-    router: Addr<Router>,
-    tape: Tape,
-    number: u64,
-    session: i64,
-}
-
-fn settings() -> ManagerSettings {
-    ManagerSettings {
-        id: "mgr".parse().unwrap(),
-        rules: Rules { late_will: Duration::ZERO, ..Rules::default() },
-        payload_limit: 10_000,
-        idle: Duration::from_secs(900),
-        cache: 1000,
-        restores: 10,
-        retry_rate: 1000,
-        epoch: 1,
-        things: 0,
-        apply: Twin::apply,
-    }
-}
-
-impl Service {
-    fn start(settings: ManagerSettings) -> Self {
-        Self::start_with(settings, Tape::default())
-    }
-
-    fn start_with(settings: ManagerSettings, tape: Tape) -> Self {
-        let recorder = Recorder(tape.clone()).start();
-        let peers = Peers {
-            load: recorder.clone().recipient(),
-            commit: recorder.clone().recipient(),
-            unsettled: recorder.clone().recipient(),
-            session: recorder.clone().recipient(),
-            publish: recorder.clone().recipient(),
-            done: recorder.recipient(),
-        };
-        let router = Router::new(settings, peers).start();
-        tape.lock().unwrap().router = Some(router.clone());
-        let service = Self { router, tape, number: 0, session: 1 };
-        service.link(1);
-        service
-    }
-
-    fn link(&self, session: i64) {
-        self.router.do_send(Link::Up { session, maximum_packet: None });
-    }
-
-    fn send(&mut self, topic: &str, payload: impl ToString) -> u64 {
-        self.send_for(topic, payload, None)
-    }
-
-    fn send_for(&mut self, topic: &str, payload: impl ToString, respond: Option<Respond>) -> u64 {
-        self.number += 1;
-        self.router.do_send(Arrived {
-            number: self.number,
-            topic: topic.parse().unwrap(),
-            payload: payload.to_string().into_bytes(),
-            respond,
-            at: now(),
-            session: self.session,
-        });
-        self.number
-    }
-
-    /// Waits until the tape shows what is asked for.
-    async fn until(&self, what: &str, mut holds: impl FnMut(&Heard) -> bool) {
-        let deadline = Instant::now() + Duration::from_secs(5);
-        while !holds(&self.tape.lock().unwrap()) {
-            assert!(Instant::now() < deadline, "{what}: {:?}", self.published());
-            actix_rt::time::sleep(Duration::from_millis(2)).await;
-        }
-    }
-
-    /// Waits until every message so far is done.
-    async fn all_done(&self) {
-        let number = self.number;
-        self.until("all is done", |heard| heard.done.len() as u64 == number).await;
-    }
-
-    fn published(&self) -> Vec<(String, String)> {
-        self.tape.lock().unwrap().published.clone()
-    }
-
-    /// What was published on a topic, as JSON.
-    fn on(&self, topic: &str) -> Vec<Value> {
-        let own = |(on, payload): &(String, String)| {
-            (on == topic).then(|| serde_json::from_str(payload).unwrap())
-        };
-        self.published().iter().filter_map(own).collect()
-    }
-}
-
-fn now() -> Timestamp {
-    twinthing::mqtt::now()
-}
-
-fn release(tape: &Tape) {
-    let mut heard = tape.lock().unwrap();
-    heard.holds_commits = false;
-    for commit in std::mem::take(&mut heard.waiting) {
-        store(&mut heard, commit);
-    }
-}
 
 #[actix_rt::test]
 async fn nothing_is_told_before_it_is_committed_and_then_in_order() {
@@ -292,7 +65,7 @@ async fn a_panic_in_the_core_costs_that_message_and_nothing_else() {
     assert_eq!(
         service.on("TNG/a/TWIN/RES"),
         [json!({"query": 7, "error": {"code": 503,
-            "message": "the manager has a fault with this request; it has been set aside"}})]
+            "message": "the manager has a fault; this request was not done"}})]
     );
     let last = service.on("TNG/a/TWIN/UPD").pop().unwrap();
     assert_eq!(
@@ -413,6 +186,7 @@ async fn while_the_database_is_away_a_get_is_a_503_and_a_set_waits() {
     service.send("TNG/a/TWIN/GET", "");
     service.all_done().await;
     assert_eq!(service.on("TNG/a/TWIN/UPD")[2]["desired"], json!({"trn": 1, "n": 2}));
+    assert_eq!(service.tape.lock().unwrap().asks_first, [true, false]);
 }
 
 #[actix_rt::test]
@@ -540,6 +314,23 @@ async fn the_manager_is_a_thing_without_a_twin() {
 }
 
 #[actix_rt::test]
+async fn counters_are_told_when_something_moved_and_not_again() {
+    let mut service = Service::start(settings());
+    let told = |heard: &Heard| {
+        let stats = heard.published.iter().filter(|(topic, _)| topic == "TNG/mgr/TPC/STATS");
+        stats.map(|(_, stats)| serde_json::from_str::<Value>(stats).unwrap()).collect::<Vec<_>>()
+    };
+    service.until("the bridge's", |heard| told(heard).len() == 1).await;
+    service.send("TNG/a/STATE/UPD", json!({"state": {"n": 1}}));
+    service.send("TNG/a/STATE/UPD", "no report");
+    service.until("ours", |heard| told(heard).last().unwrap()["bad_reports"] == 1).await;
+    service.until("ours", |heard| told(heard).last().unwrap()["applied"] == 1).await;
+    let stats = told(&service.tape.lock().unwrap());
+    assert_eq!(stats.last().unwrap()["ignored_retained"], 7);
+    assert!(stats.len() <= 3, "{stats:?}");
+}
+
+#[actix_rt::test]
 async fn what_is_not_answered_yet_says_so() {
     let mut service = Service::start(settings());
     service.send("TNG/a/TWIN/GET", json!({"select": ["clientId"], "query": 5}));
@@ -551,4 +342,60 @@ async fn what_is_not_answered_yet_says_so() {
     let codes: Vec<_> =
         service.on("GRP/g/TWIN/RES").iter().map(|answer| answer["error"]["code"].clone()).collect();
     assert_eq!(codes, [422, 400]);
+}
+
+#[actix_rt::test]
+async fn a_refused_twin_goes_back_no_further_than_to_what_was_committed_meanwhile() {
+    let mut service = Service::start(settings());
+    service.send("TNG/a/STATE/UPD", json!({"state": {"trn": 1, "n": 1}}));
+    service.all_done().await;
+    service.tape.lock().unwrap().holds_commits = true;
+    service.send("TNG/a/STATE/UPD", json!({"delta": {"n": 2}}));
+    service.send("TNG/a/STATE/UPD", json!({"delta": {"n": 3}}));
+    service.until("both commits", |heard| heard.waiting.len() == 2).await;
+    {
+        let mut heard = service.tape.lock().unwrap();
+        let first = heard.waiting.remove(0);
+        store(&mut heard, first);
+    }
+    service.until("the first is told", |heard| heard.done.len() == 2).await;
+    service.tape.lock().unwrap().refuses = Some("too large".to_owned());
+    release(&service.tape);
+    service.all_done().await;
+    service.tape.lock().unwrap().refuses = None;
+    service.send("TNG/a/TWIN/GET", "");
+    service.all_done().await;
+    let twins = service.on("TNG/a/TWIN/UPD");
+    assert_eq!(twins.last().unwrap()["reported"], json!({"trn": 1, "n": 2}));
+}
+
+#[actix_rt::test]
+async fn a_thing_that_never_stops_talking_does_not_hold_the_place_of_its_restore() {
+    let mut service = Service::start(ManagerSettings { restores: 1, ..settings() });
+    for id in ["a", "b"] {
+        service.send(&format!("TNG/{id}/STATE/UPD"), json!({"state": {"trn": 1, "n": 0}}));
+    }
+    service.all_done().await;
+    service.tape.lock().unwrap().holds_acks = true;
+    service.send("TNG/a/LC/ON", "");
+    service.send("TNG/b/LC/ON", "");
+    service
+        .until("a is restored", |heard| {
+            heard.published.iter().any(|(topic, _)| topic == "TNG/a/STATE/SET")
+        })
+        .await;
+    for n in 1..20 {
+        service.send("TNG/a/STATE/UPD", json!({"delta": {"n": n}}));
+        let told = move |heard: &Heard| {
+            heard.published.iter().filter(|(topic, _)| topic == "TNG/a/TWIN/UPD").count() > n
+        };
+        service.until("a is told", told).await;
+        // What was told before this is acknowledged, and this is not yet.
+        service.router.do_send(Acked("a".parse().unwrap()));
+    }
+    service
+        .until("b is restored", |heard| {
+            heard.published.iter().any(|(topic, _)| topic == "TNG/b/STATE/SET")
+        })
+        .await;
 }

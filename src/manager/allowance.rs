@@ -1,0 +1,78 @@
+//! How much may be done in a second, whatever there is to do.
+
+use std::time::Duration;
+
+use crate::protocol::Timestamp;
+
+/// So many in a second, and never more than a second's worth at once.
+#[derive(Debug)]
+pub(super) struct Allowance {
+    rate: usize,
+    saved: usize,
+    since: Option<Timestamp>,
+}
+
+impl Allowance {
+    pub(super) fn new(rate: usize) -> Self {
+        Self { rate: rate.max(1), saved: 0, since: None }
+    }
+
+    /// Takes in the time that has passed.
+    pub(super) fn grow(&mut self, now: Timestamp) {
+        let each = Duration::from_secs(1) / u32::try_from(self.rate).unwrap_or(u32::MAX);
+        let Some(since) = self.since.filter(|since| *since <= now) else {
+            self.since = Some(now);
+            return;
+        };
+        let passed = now.since(since).as_nanos() / each.as_nanos().max(1);
+        let new = usize::try_from(passed).unwrap_or(usize::MAX);
+        if self.saved.saturating_add(new) >= self.rate {
+            (self.saved, self.since) = (self.rate, Some(now));
+        } else {
+            self.saved += new;
+            self.since = Some(since + each * u32::try_from(new).unwrap_or(u32::MAX));
+        }
+    }
+
+    pub(super) fn has_one(&self) -> bool {
+        self.saved > 0
+    }
+
+    pub(super) fn take_one(&mut self) {
+        self.saved = self.saved.saturating_sub(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn taken_in(rate: usize, seconds: u64) -> usize {
+        let mut allowance = Allowance::new(rate);
+        let mut taken = 0;
+        for tick in 0..=seconds * 10 {
+            allowance.grow(Timestamp(0) + Duration::from_millis(100 * tick));
+            while allowance.has_one() {
+                allowance.take_one();
+                taken += 1;
+            }
+        }
+        taken
+    }
+
+    #[test]
+    fn no_more_are_taken_in_a_time_than_the_rate_allows() {
+        for rate in [1, 3, 10, 11, 1000] {
+            assert_eq!(taken_in(rate, 10), rate * 10, "{rate}");
+        }
+    }
+
+    #[test]
+    fn what_is_saved_is_a_seconds_worth_and_a_clock_that_jumps_back_gives_nothing() {
+        let mut allowance = Allowance::new(5);
+        allowance.grow(Timestamp(0));
+        allowance.grow(Timestamp(0) + Duration::from_secs(100));
+        allowance.grow(Timestamp(0));
+        assert_eq!(allowance.saved, 5);
+    }
+}

@@ -1,0 +1,59 @@
+//! What a twin's actor tells, and where: on the thing's topics, and where a client wants it.
+
+use std::sync::Arc;
+
+use super::{Ask, twin_actor::TwinActor};
+use crate::{
+    mqtt::{Destination, Publish},
+    protocol::{Code, Problem, ThingTopic, Topic, delete_answer, state_get},
+    twin::Tell,
+};
+
+/// Room in a packet for what stands around topic and payload.
+const PACKET_OVERHEAD: usize = 256;
+
+impl TwinActor {
+    /// Where and how something is told.
+    pub(super) fn publish(&self, tell: Tell, ask: Option<&Ask>) -> Vec<Publish> {
+        let query = ask.and_then(|ask| ask.query.as_ref());
+        match tell {
+            Tell::Twin(payload) => match ask {
+                Some(ask) if self.is_too_large(&payload) => {
+                    let message = format!(
+                        "the twin has {} bytes, more than the broker takes in one packet ({})",
+                        payload.len(),
+                        self.common.maximum_packet.get()
+                    );
+                    self.problem(ask, Code::TooLarge, message)
+                }
+                ask => self.answer(ThingTopic::TwinUpd, payload, ask),
+            },
+            Tell::Deleted(deleted) => {
+                self.answer(ThingTopic::TwinRes, delete_answer(query, deleted), ask)
+            }
+            Tell::AskState => self.answer(ThingTopic::StateGet, state_get().to_owned(), None),
+            Tell::ToThing(payload) => self.answer(ThingTopic::StateSet, payload, None),
+        }
+    }
+
+    fn is_too_large(&self, payload: &str) -> bool {
+        payload.len() + PACKET_OVERHEAD > self.common.maximum_packet.get()
+    }
+
+    pub(super) fn problem(&self, ask: &Ask, code: Code, message: String) -> Vec<Publish> {
+        let problem = Problem { query: ask.query.clone(), code, message };
+        self.answer(ThingTopic::TwinRes, problem.to_payload(), Some(ask))
+    }
+
+    /// The same on the thing's topic and, if the client wants it there, on its response topic.
+    fn answer(&self, topic: ThingTopic, payload: String, ask: Option<&Ask>) -> Vec<Publish> {
+        let payload: Arc<[u8]> = payload.into_bytes().into();
+        let topic = Destination::Topic(Topic::Thing(self.id.clone(), topic));
+        let respond = ask.and_then(|ask| ask.respond.clone()).map(Destination::Response);
+        [Some(topic), respond]
+            .into_iter()
+            .flatten()
+            .map(|to| Publish { to, payload: payload.clone(), about: Some(self.id.clone()) })
+            .collect()
+    }
+}

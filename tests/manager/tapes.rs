@@ -1,0 +1,265 @@
+//! A broker and a database that only record what they are told, and a router among them.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use actix::prelude::*;
+use serde_json::Value;
+use twinthing::{
+    manager::{ManagerSettings, Peers, Router},
+    mqtt::{self, Acked, Arrived, AsksFirst, Count, Destination, Done, Link, Publish, Respond},
+    protocol::{ThingId, Timestamp},
+    store::{Change, Commit, Committed, ListUnsettled, Load, Loaded, Row, SaveSession, Unsettled},
+    twin::{Rules, Twin},
+};
+
+/// What the service said, in order, and what the tapes do about it.
+#[derive(Default)]
+pub struct Heard {
+    pub published: Vec<(String, String)>,
+    pub about: Vec<Option<ThingId>>,
+    pub done: Vec<u64>,
+    pub asks_first: Vec<bool>,
+    pub loads: Vec<String>,
+    pub rows: HashMap<ThingId, Row>,
+    pub waiting: Vec<Commit>,
+    pub holds_commits: bool,
+    pub holds_loads: Option<Vec<Load>>,
+    pub refuses: Option<String>,
+    pub holds_acks: bool,
+    pub router: Option<Addr<Router>>,
+}
+
+pub type Tape = Arc<Mutex<Heard>>;
+
+struct Recorder(Tape);
+
+impl Actor for Recorder {
+    type Context = Context<Self>;
+}
+
+impl Handler<Publish> for Recorder {
+    type Result = ();
+
+    fn handle(&mut self, publish: Publish, _: &mut Self::Context) {
+        let topic = match publish.to {
+            Destination::Topic(topic) => topic.to_string(),
+            Destination::Response(Respond { topic, .. }) => topic.to_string(),
+        };
+        let payload = String::from_utf8_lossy(&publish.payload).into_owned();
+        let mut heard = self.0.lock().unwrap();
+        heard.published.push((topic, payload));
+        heard.about.push(publish.about.clone());
+        if let (Some(id), false, Some(router)) = (publish.about, heard.holds_acks, &heard.router) {
+            router.do_send(Acked(id));
+        }
+    }
+}
+
+impl Handler<Done> for Recorder {
+    type Result = ();
+
+    fn handle(&mut self, Done(number): Done, _: &mut Self::Context) {
+        self.0.lock().unwrap().done.push(number);
+    }
+}
+
+impl Handler<AsksFirst> for Recorder {
+    type Result = ();
+
+    fn handle(&mut self, AsksFirst(asks_first): AsksFirst, _: &mut Self::Context) {
+        self.0.lock().unwrap().asks_first.push(asks_first);
+    }
+}
+
+impl Handler<Count> for Recorder {
+    type Result = mqtt::Counters;
+
+    fn handle(&mut self, Count: Count, _: &mut Self::Context) -> mqtt::Counters {
+        mqtt::Counters { ignored_retained: 7, ..mqtt::Counters::default() }
+    }
+}
+
+impl Handler<Load> for Recorder {
+    type Result = ();
+
+    fn handle(&mut self, load: Load, _: &mut Self::Context) {
+        let mut heard = self.0.lock().unwrap();
+        heard.loads.push(load.id.to_string());
+        if let Some(held) = &mut heard.holds_loads {
+            return held.push(load);
+        }
+        answer(&heard, load);
+    }
+}
+
+pub fn answer(heard: &Heard, Load { id, reply }: Load) {
+    let row = heard.rows.get(&id).cloned();
+    reply.do_send(Loaded { id, row });
+}
+
+impl Handler<Commit> for Recorder {
+    type Result = ();
+
+    fn handle(&mut self, commit: Commit, _: &mut Self::Context) {
+        let mut heard = self.0.lock().unwrap();
+        if heard.holds_commits {
+            return heard.waiting.push(commit);
+        }
+        store(&mut heard, commit);
+    }
+}
+
+pub fn store(heard: &mut Heard, commit: Commit) {
+    let Commit { id, revision, change, applied, untold, reply } = commit;
+    let refused = heard.refuses.clone();
+    if refused.is_none() {
+        match change {
+            Change::Put(record) => {
+                heard.rows.insert(id.clone(), Row { record: *record, applied, untold });
+            }
+            Change::Delete => drop(heard.rows.remove(&id)),
+        }
+    }
+    reply.do_send(Committed { id, revision, refused });
+}
+
+impl Handler<ListUnsettled> for Recorder {
+    type Result = ();
+
+    fn handle(&mut self, list: ListUnsettled, _: &mut Self::Context) {
+        let heard = self.0.lock().unwrap();
+        let mut ids: Vec<_> = heard
+            .rows
+            .iter()
+            .filter(|(id, row)| row.record.unsettled && list.after.as_ref() < Some(id))
+            .map(|(id, _)| id.clone())
+            .collect();
+        ids.sort();
+        ids.truncate(list.limit);
+        list.reply.do_send(Unsettled(ids));
+    }
+}
+
+impl Handler<SaveSession> for Recorder {
+    type Result = ();
+
+    fn handle(&mut self, _: SaveSession, _: &mut Self::Context) {}
+}
+
+/// A router among tapes.
+pub struct Service {
+    pub router: Addr<Router>,
+    pub tape: Tape,
+    number: u64,
+    session: i64,
+}
+
+pub fn settings() -> ManagerSettings {
+    ManagerSettings {
+        id: "mgr".parse().unwrap(),
+        rules: Rules { late_will: Duration::ZERO, ..Rules::default() },
+        payload_limit: 10_000,
+        idle: Duration::from_secs(900),
+        cache: 1000,
+        restores: 10,
+        retry_rate: 1000,
+        stats: Duration::from_millis(50),
+        epoch: 1,
+        things: 0,
+        apply: Twin::apply,
+    }
+}
+
+impl Service {
+    pub fn start(settings: ManagerSettings) -> Self {
+        Self::start_with(settings, Tape::default())
+    }
+
+    pub fn start_with(settings: ManagerSettings, tape: Tape) -> Self {
+        let recorder = Recorder(tape.clone()).start();
+        let peers = Peers {
+            load: recorder.clone().recipient(),
+            commit: recorder.clone().recipient(),
+            unsettled: recorder.clone().recipient(),
+            session: recorder.clone().recipient(),
+            publish: recorder.clone().recipient(),
+            done: recorder.clone().recipient(),
+            count: recorder.clone().recipient(),
+            asks_first: recorder.recipient(),
+        };
+        let router = Router::new(settings, peers).start();
+        tape.lock().unwrap().router = Some(router.clone());
+        let service = Self { router, tape, number: 0, session: 1 };
+        service.link(1);
+        service
+    }
+
+    pub fn link(&self, session: i64) {
+        self.router.do_send(Link::Up { session, maximum_packet: None });
+    }
+
+    pub fn send(&mut self, topic: &str, payload: impl ToString) -> u64 {
+        self.send_for(topic, payload, None)
+    }
+
+    pub fn send_for(
+        &mut self,
+        topic: &str,
+        payload: impl ToString,
+        respond: Option<Respond>,
+    ) -> u64 {
+        self.number += 1;
+        self.router.do_send(Arrived {
+            number: self.number,
+            topic: topic.parse().unwrap(),
+            payload: payload.to_string().into_bytes(),
+            respond,
+            at: now(),
+            session: self.session,
+        });
+        self.number
+    }
+
+    /// Waits until the tape shows what is asked for.
+    pub async fn until(&self, what: &str, mut holds: impl FnMut(&Heard) -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while !holds(&self.tape.lock().unwrap()) {
+            assert!(Instant::now() < deadline, "{what}: {:?}", self.published());
+            actix_rt::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    /// Waits until every message so far is done.
+    pub async fn all_done(&self) {
+        let number = self.number;
+        self.until("all is done", |heard| heard.done.len() as u64 == number).await;
+    }
+
+    pub fn published(&self) -> Vec<(String, String)> {
+        self.tape.lock().unwrap().published.clone()
+    }
+
+    /// What was published on a topic, as JSON.
+    pub fn on(&self, topic: &str) -> Vec<Value> {
+        let own = |(on, payload): &(String, String)| {
+            (on == topic).then(|| serde_json::from_str(payload).unwrap())
+        };
+        self.published().iter().filter_map(own).collect()
+    }
+}
+
+fn now() -> Timestamp {
+    twinthing::mqtt::now()
+}
+
+pub fn release(tape: &Tape) {
+    let mut heard = tape.lock().unwrap();
+    heard.holds_commits = false;
+    for commit in std::mem::take(&mut heard.waiting) {
+        store(&mut heard, commit);
+    }
+}
