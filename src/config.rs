@@ -5,8 +5,10 @@
 
 mod read;
 mod settings;
+#[cfg(test)]
+mod tests;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 pub use read::{ConfigError, Source};
 pub use settings::{Kind, SETTINGS, Setting};
@@ -45,7 +47,7 @@ impl Config {
         let mut reader = Reader::new(source);
         let config = Self::read_all(&mut reader);
         reader.finish()?;
-        config.ok_or_else(ConfigError::default)
+        config.ok_or_else(|| ConfigError { lines: vec!["the settings cannot be read".to_owned()] })
     }
 
     fn read_all(from: &mut Reader<'_>) -> Option<Self> {
@@ -57,15 +59,22 @@ impl Config {
         let log = from.text("LOGLEVEL").unwrap_or_default().to_lowercase();
         check_log(from, &log);
         let log = from.text("RUST_LOG").unwrap_or(log);
+        let idle = from.seconds("TWIN_IDLE", 0);
+        let stats = from.seconds("TWIN_STATS", 1);
+        let cache = from.number("TWIN_CACHE", 1..=10_000_000);
+        let restores = from.number("TWIN_RESTORES", 1..=100_000);
+        let retry_rate = from.number("TWIN_RETRY_RATE", 1..=100_000);
+        // All have been read, and each mistake noted: only now may the first one missing end it.
         let (mqtt, store) = (mqtt?, store?);
         let manager = ManagerSettings {
             id: mqtt.client_id.clone(),
             payload_limit: rules.twin_limit,
             rules,
-            idle: from.seconds("TWIN_IDLE", 0),
-            cache: from.number("TWIN_CACHE", 1..=10_000_000)?,
-            restores: from.number("TWIN_RESTORES", 1..=100_000)?,
-            retry_rate: from.number("TWIN_RETRY_RATE", 1..=100_000)?,
+            idle,
+            cache: cache?,
+            restores: restores?,
+            retry_rate: retry_rate?,
+            stats,
             epoch: 0,
             things: 0,
             apply: Twin::apply,
@@ -75,6 +84,44 @@ impl Config {
 }
 
 fn mqtt(from: &mut Reader<'_>) -> Option<MqttSettings> {
+    let (client_id, user, password) = identity(from);
+    let version = match from.text("MQTT_VERSION").unwrap_or_default().as_str() {
+        "5" => Some(Version::V5),
+        "3.1.1" => Some(Version::V3),
+        other => from.wrong("MQTT_VERSION", &format!("{other:?} is neither 5 nor 3.1.1")),
+    };
+    let port = from.number("MQTT_PORT", 1..=65_535);
+    let [ca_file, cert_file, key_file] = certificates(from);
+    let keep_alive = from.number("MQTT_KEEP_ALIVE", 5..=65_535);
+    let session_expiry = from.seconds("MQTT_SESSION_EXPIRY", 0);
+    let window = from.number("MQTT_WINDOW", 1..=60_000);
+    let under_way = from.number("TWIN_UNDER_WAY", 1..=1_000_000);
+    let inbox_bytes = from.number("TWIN_INBOX_BYTES", 1024..=usize::MAX);
+    let outbox_bytes = from.number("TWIN_OUTBOX_BYTES", 1024..=usize::MAX);
+    let fail_fast = from.flag("TWIN_FAIL_FAST");
+    Some(MqttSettings {
+        filters: client_id.as_ref().map(manager_filters).unwrap_or_default(),
+        client_id: client_id?,
+        user,
+        password,
+        host: from.text("MQTT_HOST").unwrap_or_default(),
+        port: port?,
+        ca_file,
+        cert_file,
+        key_file,
+        version: version?,
+        keep_alive: Duration::from_secs(keep_alive?),
+        session_expiry,
+        window: window?,
+        under_way: under_way?,
+        inbox_bytes: inbox_bytes?,
+        outbox_bytes: outbox_bytes?,
+        fail_fast,
+    })
+}
+
+/// The manager's id, and its user name and password at the broker.
+fn identity(from: &mut Reader<'_>) -> (Option<ThingId>, Option<String>, Option<Secret>) {
     let user = from.text("MQTT_USER");
     let name = user.clone().unwrap_or_else(|| settings::DEFAULT_NAME.to_owned());
     let client_id = match name.parse::<ThingId>() {
@@ -85,36 +132,21 @@ fn mqtt(from: &mut Reader<'_>) -> Option<MqttSettings> {
     if password.is_some() && user.is_none() {
         from.wrong::<()>("MQTT_PASSWD", "is set, and MQTT_USER is not");
     }
-    let version = match from.text("MQTT_VERSION").unwrap_or_default().as_str() {
-        "5" => Some(Version::V5),
-        "3.1.1" => Some(Version::V3),
-        other => from.wrong("MQTT_VERSION", &format!("{other:?} is neither 5 nor 3.1.1")),
-    };
-    let settings = MqttSettings {
-        filters: client_id.as_ref().map(manager_filters).unwrap_or_default(),
-        client_id: client_id?,
-        user,
-        password,
-        host: from.text("MQTT_HOST").unwrap_or_default(),
-        port: from.number("MQTT_PORT", 1..=65_535)?,
-        ca_file: from.file("MQTT_CERT"),
-        cert_file: from.file("MQTT_CLIENT_CERT"),
-        key_file: from.file("MQTT_CLIENT_KEY"),
-        version: version?,
-        keep_alive: from.seconds("MQTT_KEEP_ALIVE", 5),
-        session_expiry: from.seconds("MQTT_SESSION_EXPIRY", 0),
-        window: from.number("MQTT_WINDOW", 1..=60_000)?,
-        under_way: from.number("TWIN_UNDER_WAY", 1..=1_000_000)?,
-        inbox_bytes: from.number("TWIN_INBOX_BYTES", 1024..=usize::MAX)?,
-        fail_fast: from.flag("TWIN_FAIL_FAST"),
-    };
-    if (settings.cert_file.is_some() || settings.key_file.is_some()) && settings.ca_file.is_none() {
+    (client_id, user, password)
+}
+
+/// The files for TLS: the CA's, the manager's own, and its key.
+fn certificates(from: &mut Reader<'_>) -> [Option<PathBuf>; 3] {
+    let is_set = |from: &mut Reader<'_>, name| from.text(name).is_some();
+    let (ca, cert) = (is_set(from, "MQTT_CERT"), is_set(from, "MQTT_CLIENT_CERT"));
+    let key = is_set(from, "MQTT_CLIENT_KEY");
+    if (cert || key) && !ca {
         from.wrong::<()>("MQTT_CLIENT_CERT", "is of use with TLS only, and MQTT_CERT is not set");
     }
-    if settings.cert_file.is_some() != settings.key_file.is_some() {
+    if cert != key {
         from.wrong::<()>("MQTT_CLIENT_CERT", "and MQTT_CLIENT_KEY go together, and one is not set");
     }
-    Some(settings)
+    ["MQTT_CERT", "MQTT_CLIENT_CERT", "MQTT_CLIENT_KEY"].map(|name| from.file(name))
 }
 
 /// The database: by its URL, by the original's five variables, or a file in the data folder.
@@ -127,13 +159,27 @@ fn target(from: &mut Reader<'_>, data_dir: &std::path::Path) -> Option<Target> {
     let ca = from.file("TWIN_DB_CA");
     let url = from.secret("TWIN_DB_URL");
     if let Some(url) = url {
-        return match Target::parse(&url) {
+        let target = Target::parse(&url).and_then(|target| match &ca {
+            Some(file) => target.with_ca(file),
+            None => Ok(target),
+        });
+        return match target {
             Ok(target) => Some(target),
             Err(error) => from.wrong("TWIN_DB_URL", &error.to_string()),
         };
     }
     match (user, host, schema) {
-        (None, None, None) => Some(Target::Sqlite(data_dir.join("twins.sqlite"))),
+        (None, None, None) => {
+            let parts = [
+                ("TWIN_DB_PASSWD", !password.is_empty()),
+                ("TWIN_DB_PORT", from.is_given("TWIN_DB_PORT")),
+                ("TWIN_DB_CA", ca.is_some()),
+            ];
+            for (name, _) in parts.into_iter().filter(|(_, is_set)| *is_set) {
+                from.wrong::<()>(name, "is set, and neither TWIN_DB_URL nor TWIN_DB_HOST is");
+            }
+            Some(Target::Sqlite(data_dir.join("twins.sqlite")))
+        }
         (Some(user), Some(host), Some(schema)) => {
             match Target::mysql(&user, &password, &host, port, &schema, ca.as_deref()) {
                 Ok(target) => Some(target),
@@ -155,11 +201,14 @@ fn target(from: &mut Reader<'_>, data_dir: &std::path::Path) -> Option<Target> {
 }
 
 fn store(from: &mut Reader<'_>, target: Option<Target>) -> Option<StoreSettings> {
+    let batch_rows = from.number("TWIN_BATCH_ROWS", 1..=1000);
+    let batch_bytes = from.number("TWIN_BATCH_BYTES", 1024..=(1 << 30));
+    let commit_timeout = from.seconds("TWIN_COMMIT_TIMEOUT", 1);
     Some(StoreSettings {
-        batch_rows: from.number("TWIN_BATCH_ROWS", 1..=1000)?,
-        batch_bytes: from.number("TWIN_BATCH_BYTES", 1024..=(1 << 30))?,
-        commit_timeout: from.seconds("TWIN_COMMIT_TIMEOUT", 1),
         target: target?,
+        batch_rows: batch_rows?,
+        batch_bytes: batch_bytes?,
+        commit_timeout,
     })
 }
 

@@ -1,4 +1,61 @@
 //! Digital twins for things that speak MQTT.
+//!
+//! A **thing** reports what it is; a **client** asks it to be otherwise; both talk to the thing's
+//! **twin**, which the manager, the program `twinmgr`, keeps in a database. This crate is that
+//! program's library.
+//!
+//! # The map
+//!
+//! | module | what it is | who else may be named there |
+//! |---|---|---|
+//! | [`protocol`] | the wire: ids, topics and payloads as types | nobody |
+//! | [`twin`] | the rules of a twin; pure | `protocol` |
+//! | [`mqtt`] | the broker: the only place that names paho | `protocol` |
+//! | [store](store/index.html) | the database: the only place that names diesel | `protocol`, `twin` |
+//! | [manager](manager/index.html) | the service: a router, and an actor for each thing | all above |
+//! | [config](config/index.html) | the settings, from environment and flags | all above |
+//!
+//! The last three come with the feature `manager`, which is on by default; without it there is no
+//! diesel. `tests/layering.rs` holds the third column.
+//!
+//! # The way of one message
+//!
+//! 1. paho's receive thread puts it into the inbox, which is in memory, under a number that only rises.
+//! 2. The [`mqtt::Bridge`] reads the inbox in order, makes a [`protocol::Topic`] of the topic, and
+//!    hands it on as [`mqtt::Arrived`].
+//! 3. The router makes a [`twin::Event`] of the payload and gives it to the thing's actor, which is
+//!    started, and loads its twin, if it is not there. What is wrong by its form alone is answered here.
+//! 4. The actor calls [`twin::Twin::apply`], gives the new twin to the store, keeps what is to be told,
+//!    and takes the next event.
+//! 5. The store gathers what comes while a transaction runs, the newest of each twin, into the next.
+//! 6. Committed: the actor tells what it kept, in order, and the inbox entry is done.
+//! 7. The bridge publishes within a window; what a lost connection left unacknowledged goes out again.
+//!
+//! Still to come: an inbox on disk, queries and groups, and libraries for those who build things and
+//! clients.
+//!
+//! # The rules, read as a test
+//!
+//! ```
+//! use twinthing::{
+//!     protocol::{Report, Timestamp},
+//!     twin::{Event, Moment, Rules, Twin},
+//! };
+//!
+//! let rules = Rules::default();
+//! let moment = Moment { now: Timestamp(1), session: 1, rules: &rules };
+//! let report = Report::parse(br#"{"state":{"trn":1,"on":false}}"#, 1024)?;
+//! let (twin, outcome) = Twin::new().apply(Event::Reported(report), &moment)?;
+//! assert_eq!(twin.version(), 1);
+//! assert!(outcome.commit.is_some(), "it is committed before anybody is told");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Reading on
+//!
+//! In the repository: `docs/concepts.md` has the words, `docs/protocol.md` the contract on the wire with
+//! examples that a test plays, `docs/architecture.md` the map and three walkthroughs, `docs/decisions/`
+//! the reasons, `CONTRIBUTING.md` the style.
 
 pub mod mqtt;
 pub mod protocol;

@@ -53,6 +53,12 @@ impl<'a> Reader<'a> {
         None
     }
 
+    /// Whether somebody gave the setting a value.
+    pub(super) fn is_given(&self, variable: &str) -> bool {
+        let given = self.source.flag(variable).or_else(|| self.source.variable(variable));
+        given.is_some_and(|value| !value.is_empty())
+    }
+
     /// What the setting is, if it is set or has a default.
     pub(super) fn text(&mut self, variable: &str) -> Option<String> {
         let set = |value: &String| !value.is_empty();

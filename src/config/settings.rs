@@ -58,7 +58,7 @@ pub const SETTINGS: &[Setting] = &[
     value("MQTT_CLIENT_CERT", "", "PEM file with the manager's own certificate"),
     value("MQTT_CLIENT_KEY", "", "PEM file with the key of that certificate"),
     value("MQTT_VERSION", "5", "The version of MQTT: 5 or 3.1.1"),
-    value("MQTT_KEEP_ALIVE", "30", "How often the connection is checked, in seconds, from 5"),
+    value("MQTT_KEEP_ALIVE", "30", "How often the connection is checked, in seconds, 5 to 65535"),
     value(
         "MQTT_SESSION_EXPIRY",
         "604800",
@@ -87,7 +87,7 @@ pub const SETTINGS: &[Setting] = &[
     ),
     Setting {
         variable: "TWIN_FAIL_FAST",
-        help: "End with exit code 78 on what trying again does not mend: bad credentials, a refused subscription",
+        help: "End with exit code 78, instead of trying again, if broker or database are not there at the start, or refuse the credentials or a subscription",
         default: "",
         kind: Kind::Switch,
     },
@@ -119,12 +119,22 @@ pub const SETTINGS: &[Setting] = &[
     ),
     value("TWIN_RESTORES", "200", "The most returning things that are restored at once"),
     value("TWIN_IDLE", "900", "How long a twin that nobody asks for stays in memory, in seconds"),
+    value(
+        "TWIN_STATS",
+        "60",
+        "How often counters are published, if anything moved, in seconds, from 1",
+    ),
     value("TWIN_CACHE", "100000", "The most twins in memory"),
-    value("TWIN_UNDER_WAY", "10000", "The most messages that are worked on at once"),
+    value("TWIN_UNDER_WAY", "2000", "The most messages that are worked on at once"),
     value(
         "TWIN_INBOX_BYTES",
         "268435456",
         "The most bytes that wait in memory; above it the broker holds the rest",
+    ),
+    value(
+        "TWIN_OUTBOX_BYTES",
+        "67108864",
+        "The most bytes that wait to go out; above it what comes in waits",
     ),
     value("TWIN_BATCH_ROWS", "500", "The most twins in one transaction, 1 to 1000"),
     value(

@@ -23,7 +23,8 @@ a variable only, or NAME_FILE names a file with it:
 
 const EXIT_CODES: &str = "
 Exit codes: 0 ended as asked; 1 could not start; 64 wrong settings; 75 another manager is at
-work on this data folder or database; 78 refused by the broker under --fail-fast.";
+work on this data folder or database; 78 broker or database not there at the start, or refusing,
+under --fail-fast.";
 
 /// Reads the command line; `Err` is how the program ends where it asks for help or is wrong.
 pub(crate) fn parse() -> Result<(Called, Given), ExitCode> {
@@ -53,9 +54,7 @@ fn command() -> Command {
         .after_help(format!("{AFTER}{secrets}{EXIT_CODES}"))
         .args(SETTINGS.iter().filter_map(arg))
         .subcommand(
-            Command::new("migrate")
-                .about("Brings the database's tables up to date, and ends")
-                .args(SETTINGS.iter().filter_map(arg)),
+            Command::new("migrate").about("Brings the database's tables up to date, and ends"),
         )
 }
 
@@ -64,7 +63,7 @@ fn arg(setting: &Setting) -> Option<Arg> {
         "" => format!("{} [{}]", setting.help, setting.variable),
         default => format!("{} [{}={default}]", setting.help, setting.variable),
     };
-    let arg = Arg::new(setting.variable).long(setting.flag()).help(help);
+    let arg = Arg::new(setting.variable).long(setting.flag()).help(help).global(true);
     match setting.kind {
         Kind::Value => Some(arg.value_name("VALUE").action(ArgAction::Set)),
         Kind::Switch => Some(arg.action(ArgAction::SetTrue)),
@@ -82,9 +81,9 @@ impl Source for Given {
         }
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
     fn variable(&self, name: &str) -> Option<String> {
-        std::env::var(name).ok()
+        // What is no text is no right value either: it is named as a mistake, not overlooked.
+        std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
     }
 
     fn file(&self, path: &Path) -> io::Result<String> {

@@ -11,12 +11,9 @@ pub(crate) fn start(filter: &str) {
         "critical" => "error",
         other => other,
     };
-    let filter = if filter.contains(['=', ',']) {
-        filter.to_owned()
-    } else {
-        // paho speaks of each packet, and of lost connections as we do.
-        format!("{filter},paho_mqtt=off,paho_mqtt_c=off,r2d2=off")
-    };
+    // paho speaks of each packet, payload and all, and of lost connections as we do. Whoever wants
+    // to hear it names it.
+    let filter = format!("paho_mqtt=off,paho_mqtt_c=off,r2d2=off,{filter}");
     Builder::from_env(Env::default().filter("TWINMGR_NO_VARIABLE"))
         .parse_filters(&filter)
         .write_style(WriteStyle::Auto)

@@ -1,8 +1,8 @@
 //! The manager: `twinmgr` runs it, `twinmgr migrate` brings a database up to date.
 //!
 //! Exit codes, after sysexits.h: 0 ended as asked, 1 could not start, 64 wrong settings or usage,
-//! 75 another manager is at work here, 78 refused by the broker or the database under
-//! `--fail-fast`.
+//! 75 another manager is at work here, 78 broker or database not there
+//! at the start, or refusing, under `--fail-fast`.
 
 mod cli;
 mod life;
@@ -27,7 +27,7 @@ enum Failure {
     /// Another manager holds the data folder or the database.
     #[error("{0}")]
     Taken(String),
-    /// Trying again does not mend it, and `--fail-fast` is set.
+    /// Broker or database are not there at the start, or refuse us, and `--fail-fast` is set.
     #[error("{0}")]
     Refused(String),
     /// Anything else that keeps it from starting.

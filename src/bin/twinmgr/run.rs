@@ -16,10 +16,13 @@ use super::{
 };
 
 /// How long what is under way may take at the end; with the farewell, under 10 s.
-const DRAIN: Duration = Duration::from_secs(7);
+const DRAIN: Duration = Duration::from_secs(6);
 
 /// How long the farewell to the broker may take.
 const FAREWELL: Duration = Duration::from_secs(2);
+
+/// How long what came in during the farewell may take.
+const REST: Duration = Duration::from_millis(1500);
 
 /// How long to wait before a database that is away is tried again at the start.
 const TRY_AGAIN: Duration = Duration::from_secs(2);
@@ -76,7 +79,8 @@ async fn open(
     loop {
         match store::start(settings.clone(), health.clone()) {
             Ok(started) => return Ok(started),
-            Err(error) if !is_passing(&error) || fail_fast => return Err(error.into()),
+            Err(error) if !is_passing(&error) => return Err(error.into()),
+            Err(error) if fail_fast => return Err(Failure::Refused(error.to_string())),
             Err(error) => {
                 let line = error.to_string();
                 if line != said {
@@ -118,6 +122,8 @@ fn connect(
         session: store.clone().recipient(),
         publish: bridge.clone().recipient(),
         done: bridge.clone().recipient(),
+        count: bridge.clone().recipient(),
+        asks_first: bridge.clone().recipient(),
     };
     let settings = ManagerSettings { epoch: mqtt::now().0, things: opening.things, ..manager };
     context.run(Router::new(settings, peers));
@@ -126,11 +132,16 @@ fn connect(
 
 /// Finishes what came in, says farewell, and is gone within 10 s.
 async fn end(bridge: &Addr<Bridge>) {
-    if tokio::time::timeout(DRAIN, bridge.send(Quiesce)).await.is_err() {
+    let drained = tokio::time::timeout(DRAIN, bridge.send(Quiesce)).await.is_ok();
+    if !drained {
         log::error!("what is under way could not be finished in {} s; it is lost", DRAIN.as_secs());
     }
     if tokio::time::timeout(FAREWELL, bridge.send(Close)).await.is_err() {
         log::warn!("the broker did not hear the farewell; it will publish the will");
+    }
+    // The broker counts what it delivered until then as ours: it is committed, if not told.
+    if drained && tokio::time::timeout(REST, bridge.send(Quiesce)).await.is_err() {
+        log::error!("what came in at the end could not be finished; it is lost");
     }
     log::info!("ended");
 }
