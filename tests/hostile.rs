@@ -12,10 +12,11 @@
 mod support;
 
 use support::{
-    attack::attack, broker::Broker, client::Client, database::Database, program::Twinmgr,
+    attack::attack, broker::Broker, client::Client, database::Database, hostile::Hears,
+    program::Twinmgr,
 };
 
-/// How many payloads each database is tried with.
+/// How many payloads each topic is tried with, on each database.
 const PAYLOADS: usize = 10_000;
 
 #[test]
@@ -34,5 +35,5 @@ fn attack_on(database: &Database) {
     let url = database.fresh_url(folder.path());
     let mut program = Twinmgr::start_in(folder, broker.port(), &url, &[]);
     program.ready(&mut Client::connect(broker.port()));
-    attack(broker.port(), program.id(), PAYLOADS);
+    attack(broker.port(), program.id(), PAYLOADS * Hears::ALL.len());
 }

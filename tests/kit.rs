@@ -377,6 +377,15 @@ fn the_judge_of_hostile_payloads_lets_good_ones_pass() {
 }
 
 #[test]
+#[should_panic(expected = "mosquitto has ended by itself")]
+fn a_broker_whose_port_another_took_is_not_taken_for_running() {
+    let mut broker = Broker::start();
+    broker.stop();
+    let _other = std::net::TcpListener::bind(("127.0.0.1", broker.port())).unwrap();
+    broker.run();
+}
+
+#[test]
 fn a_client_keeps_order_and_skips_nothing() {
     let broker = Broker::start();
     let mut reader = Client::connect(broker.port());
@@ -438,7 +447,8 @@ fn attacked(payloads: usize, falls_for: fn(&[u8]) -> bool, mut lives: usize) {
     let broker = Broker::start();
     let mut versions: BTreeMap<String, u64> = BTreeMap::new();
     let _parrot = Parrot::start(broker.port(), move |heard| {
-        let (thing, levels) = heard.topic[4..].split_once('/').unwrap();
+        let (space, rest) = heard.topic.split_once('/').unwrap();
+        let (thing, levels) = rest.split_once('/').unwrap();
         let takes = |hears| fault(hears, &heard.payload).is_none() || falls_for(&heard.payload);
         let version = versions.entry(thing.to_owned()).or_default();
         match levels {
@@ -453,6 +463,10 @@ fn attacked(payloads: usize, falls_for: fn(&[u8]) -> bool, mut lives: usize) {
             "TWIN/GET" if takes(Hears::Get) => {}
             "STATE/UPD" if takes(Hears::Report) => *version += 1,
             "TWIN/SET" if takes(Hears::Set) && heard.topic.starts_with("TNG") => *version += 1,
+            "TWIN/GET" | "TWIN/SET" | "TWIN/DEL" => {
+                let error = json!({"query": null, "error": {"code": 400, "message": "bad"}});
+                return vec![(format!("{space}/{thing}/TWIN/RES"), error.to_string().into())];
+            }
             _ => return Vec::new(),
         }
         let twin = json!({"version": *version}).to_string();
