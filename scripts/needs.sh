@@ -27,8 +27,9 @@ has() { command -v "$1"; }
 compiles() {
     has cc && echo '#include <stdio.h>' | cc -E -
 }
+# 3.3.19, of MariaDB 10.11.18, loses rows with text in them; 3.3.20 does not.
 mysql_client() {
-    pkg-config --exists libmariadb || pkg-config --exists mysqlclient
+    pkg-config --exists libmariadb && ! pkg-config --exists 'libmariadb = 3.3.19' || pkg-config --exists mysqlclient
 }
 
 needs_to_run() {
@@ -44,6 +45,7 @@ needs_to_run() {
 needs_to_test() {
     needs_to_run
     need "mosquitto-clients" "mosquitto_pub and mosquitto_sub, as the README uses them" has mosquitto_sub
+    need "openssl" "makes the certificates with which TLS is tested" has openssl
     need "mariadb-server" "the second database that everything is tested on" has mariadbd
 }
 
@@ -107,3 +109,7 @@ echo "installing them with apt-get; no service of theirs is started"
 hold_services
 as_root apt-get -qq update
 as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install "${missing[@]}"
+if ! mysql_client; then
+    echo "libmariadb-dev is still at a version that loses rows (3.3.19): SQLite works, MariaDB does not." >&2
+    echo "Add Debian's security updates to apt's sources, and: apt-get install libmariadb-dev libmariadb3" >&2
+fi
