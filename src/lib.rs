@@ -21,8 +21,9 @@
 //! # The way of one message
 //!
 //! 1. paho's receive thread puts it into the inbox, which is in memory, under a number that only rises.
-//! 2. The [`mqtt::Bridge`] reads the inbox in order, makes a [`protocol::Topic`] of the topic, and
-//!    hands it on as [`mqtt::Arrived`].
+//! 2. The [`mqtt::Bridge`] reads the inbox in order (a PING need not wait for its turn, and while the
+//!    database is away nor does a GET), makes a [`protocol::Topic`] of the topic, and hands it on as
+//!    [`mqtt::Arrived`].
 //! 3. The router makes a [`twin::Event`] of the payload and gives it to the thing's actor, which is
 //!    started, and loads its twin, if it is not there. What is wrong by its form alone is answered here.
 //! 4. The actor calls [`twin::Twin::apply`], gives the new twin to the store, keeps what is to be told,
