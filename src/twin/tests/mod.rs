@@ -9,6 +9,7 @@ mod model;
 mod plain;
 mod presence;
 mod record;
+mod world;
 
 use std::time::Duration;
 
