@@ -8,14 +8,17 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 pub use read::{ConfigError, Source};
 pub use settings::{Kind, SETTINGS, Setting};
 
 use crate::{
     manager::ManagerSettings,
-    mqtt::{MqttSettings, Secret, Version},
+    mqtt::{InboxSettings, MqttSettings, PoisonFolder, Secret, Version},
     protocol::{ThingId, manager_filters},
     store::{StoreSettings, Target},
     twin::{Rules, Twin},
@@ -27,6 +30,8 @@ use read::Reader;
 pub struct Config {
     /// How to reach the broker.
     pub mqtt: MqttSettings,
+    /// Where what has come in is kept.
+    pub inbox: InboxSettings,
     /// Where the database is, and how to use it.
     pub store: StoreSettings,
     /// How the service works. Its `epoch` and `things` are known only once it starts.
@@ -53,7 +58,8 @@ impl Config {
     fn read_all(from: &mut Reader<'_>) -> Option<Self> {
         let data_dir = from.path("TWIN_DATA_DIR").unwrap_or_default();
         let target = target(from, &data_dir);
-        let mqtt = mqtt(from);
+        let mqtt = mqtt(from, &data_dir);
+        let inbox = inbox(from, &data_dir);
         let rules = rules(from);
         let store = store(from, target);
         let log = from.text("LOGLEVEL").unwrap_or_default().to_lowercase();
@@ -65,7 +71,7 @@ impl Config {
         let restores = from.number("TWIN_RESTORES", 1..=100_000);
         let retry_rate = from.number("TWIN_RETRY_RATE", 1..=100_000);
         // All have been read, and each mistake noted: only now may the first one missing end it.
-        let (mqtt, store) = (mqtt?, store?);
+        let (mqtt, inbox, store) = (mqtt?, inbox?, store?);
         let manager = ManagerSettings {
             id: mqtt.client_id.clone(),
             payload_limit: rules.twin_limit,
@@ -76,14 +82,39 @@ impl Config {
             retry_rate: retry_rate?,
             stats,
             epoch: 0,
+            untold: Vec::new(),
             things: 0,
             apply: Twin::apply,
         };
-        Some(Self { mqtt, store, manager, data_dir, log })
+        Some(Self { mqtt, inbox, store, manager, data_dir, log })
     }
 }
 
-fn mqtt(from: &mut Reader<'_>) -> Option<MqttSettings> {
+/// The inbox: on disk, in the data folder, or in memory, where less of it may wait.
+fn inbox(from: &mut Reader<'_>, data_dir: &Path) -> Option<InboxSettings> {
+    const IN_MEMORY: u64 = 256 << 20;
+    let kind = from.text("TWIN_INBOX").unwrap_or_default();
+    let sync = match from.text("TWIN_INBOX_SYNC").unwrap_or_default().as_str() {
+        "never" => Some(false),
+        "always" => Some(true),
+        other => from.wrong("TWIN_INBOX_SYNC", &format!("{other:?} is neither never nor always")),
+    };
+    let bytes = from.number("TWIN_INBOX_BYTES", (1 << 20)..=u64::MAX);
+    let is_given = from.is_given("TWIN_INBOX_BYTES");
+    match kind.as_str() {
+        "disk" => Some(InboxSettings { folder: Some(data_dir.into()), sync: sync?, bytes: bytes? }),
+        "memory" => {
+            if sync? {
+                from.wrong::<()>("TWIN_INBOX_SYNC", "is always, and the inbox is in memory");
+            }
+            let bytes = if is_given { bytes? } else { IN_MEMORY };
+            Some(InboxSettings { folder: None, sync: false, bytes })
+        }
+        other => from.wrong("TWIN_INBOX", &format!("{other:?} is neither disk nor memory")),
+    }
+}
+
+fn mqtt(from: &mut Reader<'_>, data_dir: &Path) -> Option<MqttSettings> {
     let (client_id, user, password) = identity(from);
     let version = match from.text("MQTT_VERSION").unwrap_or_default().as_str() {
         "5" => Some(Version::V5),
@@ -96,7 +127,6 @@ fn mqtt(from: &mut Reader<'_>) -> Option<MqttSettings> {
     let session_expiry = from.seconds("MQTT_SESSION_EXPIRY", 0);
     let window = from.number("MQTT_WINDOW", 1..=60_000);
     let under_way = from.number("TWIN_UNDER_WAY", 1..=1_000_000);
-    let inbox_bytes = from.number("TWIN_INBOX_BYTES", 1024..=usize::MAX);
     let outbox_bytes = from.number("TWIN_OUTBOX_BYTES", 1024..=usize::MAX);
     let fail_fast = from.flag("TWIN_FAIL_FAST");
     Some(MqttSettings {
@@ -114,7 +144,7 @@ fn mqtt(from: &mut Reader<'_>) -> Option<MqttSettings> {
         session_expiry,
         window: window?,
         under_way: under_way?,
-        inbox_bytes: inbox_bytes?,
+        poison: Some(PoisonFolder(data_dir.join("poison"))),
         outbox_bytes: outbox_bytes?,
         fail_fast,
     })
@@ -150,7 +180,7 @@ fn certificates(from: &mut Reader<'_>) -> [Option<PathBuf>; 3] {
 }
 
 /// The database: by its URL, by the original's five variables, or a file in the data folder.
-fn target(from: &mut Reader<'_>, data_dir: &std::path::Path) -> Option<Target> {
+fn target(from: &mut Reader<'_>, data_dir: &Path) -> Option<Target> {
     let user = from.text("TWIN_DB_USER");
     let password = from.secret("TWIN_DB_PASSWD").unwrap_or_default();
     let host = from.text("TWIN_DB_HOST");

@@ -20,7 +20,8 @@
 //!
 //! # The way of one message
 //!
-//! 1. paho's receive thread puts it into the inbox, which is in memory, under a number that only rises.
+//! 1. paho's receive thread puts it into the [`mqtt::Inbox`] under a number that only rises. What may change
+//!    something is on disk when that returns, and the broker gets its acknowledgement.
 //! 2. The [`mqtt::Bridge`] reads the inbox in order (a PING need not wait for its turn, and while the
 //!    database is away nor does a GET), makes a [`protocol::Topic`] of the topic, and hands it on as
 //!    [`mqtt::Arrived`].
@@ -30,10 +31,13 @@
 //!    and takes the next event.
 //! 5. The store gathers what comes while a transaction runs, the newest of each twin, into the next.
 //! 6. Committed: the actor tells what it kept, in order, and the inbox entry is done.
-//! 7. The bridge publishes within a window; what a lost connection left unacknowledged goes out again.
+//! 7. The bridge publishes within a window; what a lost connection left unacknowledged goes out again. With the
+//!    last acknowledgement the entry is over, and gives its room back.
 //!
-//! Still to come: an inbox on disk, queries and groups, and libraries for those who build things and
-//! clients.
+//! After a crash the inbox is read again from the first entry that is not over. A row knows the last entry in it, so
+//! that none counts twice, and whether it may not have been told, so that it is told again.
+//!
+//! Still to come: queries and groups, and libraries for those who build things and clients.
 //!
 //! # The rules, read as a test
 //!

@@ -127,9 +127,19 @@ pub const SETTINGS: &[Setting] = &[
     value("TWIN_CACHE", "100000", "The most twins in memory"),
     value("TWIN_UNDER_WAY", "2000", "The most messages that are worked on at once"),
     value(
+        "TWIN_INBOX",
+        "disk",
+        "Where messages are kept until they are dealt with: disk, or memory, where those that the broker counts as delivered are lost when the process is killed",
+    ),
+    value(
+        "TWIN_INBOX_SYNC",
+        "never",
+        "Whether each message is flushed to the device before it is acknowledged: never, or always, which survives a loss of power and costs a flush for each",
+    ),
+    value(
         "TWIN_INBOX_BYTES",
-        "268435456",
-        "The most bytes that wait in memory; above it the broker holds the rest",
+        "1073741824",
+        "The most bytes in the inbox, from 1048576; above it the broker holds the rest [268435456 in memory]",
     ),
     value(
         "TWIN_OUTBOX_BYTES",

@@ -13,8 +13,13 @@ use crate::{
 const PACKET_OVERHEAD: usize = 256;
 
 impl TwinActor {
-    /// Where and how something is told.
-    pub(super) fn publish(&self, tell: Tell, ask: Option<&Ask>) -> Vec<Publish> {
+    /// Where and how something is told, as it follows from an entry of the inbox.
+    pub(super) fn publish(
+        &self,
+        tell: Tell,
+        ask: Option<&Ask>,
+        entry: Option<u64>,
+    ) -> Vec<Publish> {
         let query = ask.and_then(|ask| ask.query.as_ref());
         match tell {
             Tell::Twin(payload) => match ask {
@@ -24,15 +29,17 @@ impl TwinActor {
                         payload.len(),
                         self.common.maximum_packet.get()
                     );
-                    self.problem(ask, Code::TooLarge, message)
+                    self.problem(ask, Code::TooLarge, message, entry)
                 }
-                ask => self.answer(ThingTopic::TwinUpd, payload, ask),
+                ask => self.answer(ThingTopic::TwinUpd, payload, ask, entry),
             },
             Tell::Deleted(deleted) => {
-                self.answer(ThingTopic::TwinRes, delete_answer(query, deleted), ask)
+                self.answer(ThingTopic::TwinRes, delete_answer(query, deleted), ask, entry)
             }
-            Tell::AskState => self.answer(ThingTopic::StateGet, state_get().to_owned(), None),
-            Tell::ToThing(payload) => self.answer(ThingTopic::StateSet, payload, None),
+            Tell::AskState => {
+                self.answer(ThingTopic::StateGet, state_get().to_owned(), None, entry)
+            }
+            Tell::ToThing(payload) => self.answer(ThingTopic::StateSet, payload, None, entry),
         }
     }
 
@@ -40,20 +47,32 @@ impl TwinActor {
         payload.len() + PACKET_OVERHEAD > self.common.maximum_packet.get()
     }
 
-    pub(super) fn problem(&self, ask: &Ask, code: Code, message: String) -> Vec<Publish> {
+    pub(super) fn problem(
+        &self,
+        ask: &Ask,
+        code: Code,
+        message: String,
+        entry: Option<u64>,
+    ) -> Vec<Publish> {
         let problem = Problem { query: ask.query.clone(), code, message };
-        self.answer(ThingTopic::TwinRes, problem.to_payload(), Some(ask))
+        self.answer(ThingTopic::TwinRes, problem.to_payload(), Some(ask), entry)
     }
 
     /// The same on the thing's topic and, if the client wants it there, on its response topic.
-    fn answer(&self, topic: ThingTopic, payload: String, ask: Option<&Ask>) -> Vec<Publish> {
+    fn answer(
+        &self,
+        topic: ThingTopic,
+        payload: String,
+        ask: Option<&Ask>,
+        entry: Option<u64>,
+    ) -> Vec<Publish> {
         let payload: Arc<[u8]> = payload.into_bytes().into();
         let topic = Destination::Topic(Topic::Thing(self.id.clone(), topic));
         let respond = ask.and_then(|ask| ask.respond.clone()).map(Destination::Response);
         [Some(topic), respond]
             .into_iter()
             .flatten()
-            .map(|to| Publish { to, payload: payload.clone(), about: Some(self.id.clone()) })
+            .map(|to| Publish { to, payload: payload.clone(), about: Some(self.id.clone()), entry })
             .collect()
     }
 }

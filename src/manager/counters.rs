@@ -15,6 +15,8 @@ pub struct Counters {
     pub errors: u64,
     /// Reports that were none.
     pub bad_reports: u64,
+    /// Messages of an earlier life of the manager that were in their twin already.
+    pub repeated: u64,
     /// Messages on which the core panicked.
     pub poisoned: u64,
     /// Messages for others, or on topics that clients do not publish.

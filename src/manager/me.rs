@@ -18,9 +18,11 @@ impl Router {
     pub(super) fn about_me(&mut self, kind: ThingTopic, message: &Arrived) {
         let limit = self.settings.payload_limit;
         let me = |kind| Topic::Thing(self.settings.id.clone(), kind);
-        let respond = message.respond.clone();
+        let (respond, entry) = (message.respond.clone(), Some(message.place.number));
         match kind {
-            ThingTopic::Ping => self.publish(me(ThingTopic::Pong), message.payload.clone(), None),
+            ThingTopic::Ping => {
+                self.publish(me(ThingTopic::Pong), message.payload.clone(), None, None)
+            }
             ThingTopic::StateGet => self.tell_own_state(),
             ThingTopic::StateSet => match self.own.set(&message.payload, limit) {
                 Ok(()) => self.tell_own_state(),
@@ -32,9 +34,11 @@ impl Router {
             ThingTopic::TwinGet => match decode::get(&message.payload, limit, self.away) {
                 Ok(_) => {
                     let twin = Twin::new().to_payload(message.session).into_bytes();
-                    self.publish(me(ThingTopic::TwinUpd), twin, respond);
+                    self.publish(me(ThingTopic::TwinUpd), twin.into(), respond, None);
                 }
-                Err(problem) => self.publish_problem(me(ThingTopic::TwinRes), &problem, respond),
+                Err(problem) => {
+                    self.publish_problem(me(ThingTopic::TwinRes), &problem, respond, entry)
+                }
             },
             ThingTopic::TwinSet => {
                 let problem = SetRequest::parse(&message.payload, limit).map_or_else(
@@ -45,14 +49,16 @@ impl Router {
                         message: format!("{} is the manager, which has no twin", self.settings.id),
                     },
                 );
-                self.publish_problem(me(ThingTopic::TwinRes), &problem, respond);
+                self.publish_problem(me(ThingTopic::TwinRes), &problem, respond, entry);
             }
             ThingTopic::TwinDel => match parse_delete(&message.payload, limit) {
                 Ok(query) => {
                     let answer = delete_answer(query.as_ref(), false).into_bytes();
-                    self.publish(me(ThingTopic::TwinRes), answer, respond);
+                    self.publish(me(ThingTopic::TwinRes), answer.into(), respond, entry);
                 }
-                Err(problem) => self.publish_problem(me(ThingTopic::TwinRes), &problem, respond),
+                Err(problem) => {
+                    self.publish_problem(me(ThingTopic::TwinRes), &problem, respond, entry)
+                }
             },
             // What the manager says itself comes back to it.
             ThingTopic::LcOn
@@ -63,23 +69,24 @@ impl Router {
             | ThingTopic::TwinUpd
             | ThingTopic::TwinRes => {}
         }
-        self.peers.done.do_send(Done(message.number));
+        self.peers.done.do_send(Done(message.place.number));
     }
 
     pub(super) fn about_group(&mut self, name: &GroupName, kind: GroupTopic, message: &Arrived) {
         match kind {
             GroupTopic::Ping if name.as_str() == "ALL" => {
                 let pong = Topic::Thing(self.settings.id.clone(), ThingTopic::Pong);
-                self.publish(pong, message.payload.clone(), None);
+                self.publish(pong, message.payload.clone(), None, None);
             }
             GroupTopic::TwinGet | GroupTopic::TwinSet => {
                 let problem = self.no_groups(&message.payload);
                 let topic = Topic::Group(name.clone(), GroupTopic::TwinRes);
-                self.publish_problem(topic, &problem, message.respond.clone());
+                let entry = Some(message.place.number);
+                self.publish_problem(topic, &problem, message.respond.clone(), entry);
             }
             GroupTopic::Ping | GroupTopic::TwinRes => self.counters.ignored += 1,
         }
-        self.peers.done.do_send(Done(message.number));
+        self.peers.done.do_send(Done(message.place.number));
     }
 
     /// What a group's request is answered: what is wrong with it, or that groups are to come.
@@ -91,7 +98,7 @@ impl Router {
 
     pub(super) fn tell_own_state(&mut self) {
         let topic = Topic::Thing(self.settings.id.clone(), ThingTopic::StateUpd);
-        self.publish(topic, self.own.to_payload().into_bytes(), None);
+        self.publish(topic, self.own.to_payload().into_bytes().into(), None, None);
         self.told_own = Some(self.own.clone());
     }
 
@@ -119,7 +126,7 @@ impl Router {
         self.told_stats = Some(stats);
         let topic = Topic::Thing(self.settings.id.clone(), ThingTopic::Stats);
         let payload = serde_json::to_vec(&stats).unwrap_or_default();
-        self.publish(topic, payload, None);
+        self.publish(topic, payload.into(), None, None);
     }
 }
 

@@ -25,9 +25,9 @@ use actix::prelude::*;
 use serde_json::Value;
 
 use crate::{
-    mqtt::{AsksFirst, Count, Done, Publish, Respond},
+    mqtt::{AsksFirst, Count, Done, HandOnAgain, Place, Poison, Publish, Respond},
     protocol::{ThingId, Timestamp},
-    store::{Commit, ListUnsettled, Load, SaveSession},
+    store::{Commit, ForgetBefore, ListUnsettled, Load, SaveSession, Told},
     twin::{Event, Moment, Outcome, Refusal, Retry, Rules, Twin},
 };
 
@@ -53,8 +53,10 @@ pub struct ManagerSettings {
     pub retry_rate: usize,
     /// How often the counters are told, if anything moved.
     pub stats: Duration,
-    /// Which inbox the numbers of messages are of.
+    /// The number of this start: messages of an earlier one are looked at for whether they are done already.
     pub epoch: i64,
+    /// The things whose last change may not have been told.
+    pub untold: Vec<ThingId>,
     /// How many twins the database holds at the start.
     pub things: u64,
     /// What applies an event to a twin: [`Twin::apply`], unless a test wants to see it fail.
@@ -79,6 +81,14 @@ pub struct Peers {
     pub publish: Recipient<Publish>,
     /// Is told which entries of the inbox are done.
     pub done: Recipient<Done>,
+    /// Sets messages aside on which the core panicked.
+    pub poison: Recipient<Poison>,
+    /// Hands on again what was under way with an actor that has ended.
+    pub again: Recipient<HandOnAgain>,
+    /// Is told which twins need not be told again.
+    pub told: Recipient<Told>,
+    /// Is told that nothing from an earlier start comes any more.
+    pub forget: Recipient<ForgetBefore>,
     /// Counts what passes the bridge.
     pub count: Recipient<Count>,
     /// Is told when requests need not wait for what came before them.
@@ -89,13 +99,20 @@ pub struct Peers {
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub(crate) struct Happened {
-    /// The number of the message in the inbox, if it came from there.
-    number: Option<u64>,
+    /// The place of the message in the inbox, if it came from there.
+    place: Option<Place>,
     event: Event,
     /// Who is to be answered, if a client asks.
     ask: Option<Ask>,
     at: Timestamp,
     session: i64,
+}
+
+impl Happened {
+    /// The number of the message in the inbox, if it came from there.
+    fn number(&self) -> Option<u64> {
+        self.place.map(|place| place.number)
+    }
 }
 
 /// A client's request, as far as its answer needs it.
@@ -112,6 +129,8 @@ pub(crate) struct Finished {
     id: ThingId,
     /// How many publishes about the thing it took.
     published: usize,
+    /// The revision that is told with these, if it was not before.
+    told: Option<u64>,
     retry: Retry,
     /// How many twins there are more, or fewer, by it.
     things: i64,
@@ -127,8 +146,10 @@ pub(crate) enum Handling {
     Refused,
     /// A thing's report was refused: the topic, and why.
     Bad(String),
-    /// The core panicked on it.
-    Poisoned,
+    /// It is in the twin already: the manager ended before it could say so.
+    Repeated,
+    /// The core panicked on it, with these words.
+    Poisoned(String),
     /// The database does not take the twin, or holds no twin there.
     Unstorable,
 }
@@ -142,7 +163,6 @@ pub(crate) struct DatabaseAway;
 #[derive(Debug)]
 pub(crate) struct Shared {
     rules: Rules,
-    epoch: i64,
     apply: Apply,
     /// The largest packet that the broker takes.
     maximum_packet: Cell<usize>,

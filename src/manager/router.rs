@@ -1,6 +1,12 @@
 //! Takes each message to the one it is for, and knows which twins are in memory.
 
-use std::{cell::Cell, collections::VecDeque, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    cell::Cell,
+    collections::{BTreeSet, VecDeque},
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
 
 use actix::prelude::*;
 
@@ -13,13 +19,16 @@ use super::{
     own_state::OwnState,
     restores::Restores,
     retries::Retries,
-    things::Things,
+    things::{Entry, Things},
     twin_actor::TwinActor,
 };
 use crate::{
-    mqtt::{self, Acked, Arrived, AsksFirst, Destination, Done, Link, Publish, Respond},
-    protocol::{Bad, Problem, ThingId, ThingTopic, Topic},
-    store::{Health, ListUnsettled, SaveSession, Unsettled},
+    mqtt::{
+        self, Acked, Arrived, AsksFirst, Destination, Done, HandOnAgain, Link, Poison, Publish,
+        Replayed, Respond,
+    },
+    protocol::{Bad, Problem, ThingId, ThingTopic, Timestamp, Topic},
+    store::{ForgetBefore, Health, ListUnsettled, SaveSession, Told, Unsettled},
     twin::Event,
 };
 
@@ -51,6 +60,12 @@ pub struct Router {
     is_up: bool,
     pub(super) away: bool,
     resuming: Resuming,
+    /// Things whose last change, in an earlier life, may not have been told: each is told again, before
+    /// anything new of it, or once what was left in the inbox is over.
+    untold: BTreeSet<ThingId>,
+    is_replayed: bool,
+    /// Things whose actor has ended by itself.
+    buried: BTreeSet<ThingId>,
     /// How many deltas may be sent again, or unsettled things looked at, now.
     allowance: Allowance,
 }
@@ -81,6 +96,9 @@ impl Router {
             is_up: false,
             away: false,
             resuming: Resuming::default(),
+            untold: settings.untold.iter().cloned().collect(),
+            is_replayed: false,
+            buried: BTreeSet::new(),
             allowance: Allowance::new(settings.retry_rate),
             shared: None,
             settings,
@@ -107,17 +125,20 @@ impl Router {
             Decoded::Event(event, query) => Ok((event, query)),
             Decoded::Problem(problem) => Err(problem),
             Decoded::Bad(bad) => return self.bad_payload(&id, &message, &bad),
-            Decoded::NotForUs => return self.ignore(message.number),
+            Decoded::NotForUs => return self.ignore(message.place.number),
         };
-        let Arrived { number, respond, at, session, .. } = message;
+        let Arrived { place, respond, at, session, .. } = message;
         match decoded {
             Ok((event, query)) => {
                 let ask = query.map(|query| Ask { query, respond });
-                self.send(id, Happened { number: Some(number), event, ask, at, session }, ctx);
+                if place.epoch >= self.settings.epoch && self.untold.remove(&id) {
+                    self.send(id.clone(), resumed(at, session, true), ctx);
+                }
+                self.send(id, Happened { place: Some(place), event, ask, at, session }, ctx);
             }
             Err(problem) => {
                 let topic = Topic::Thing(id, ThingTopic::TwinRes);
-                self.answer_problem(topic, &problem, respond, number);
+                self.answer_problem(topic, &problem, respond, place.number);
             }
         }
     }
@@ -127,11 +148,12 @@ impl Router {
     fn send(&mut self, id: ThingId, happened: Happened, ctx: &mut Context<Self>) {
         let (now, restores) = (happened.at, happened.event == Event::Connected);
         let shared = self.shared(ctx);
-        let start = || {
-            let own = id.clone();
-            Supervisor::start(move |_| TwinActor::new(own, shared))
-        };
-        self.bury(&id);
+        let own = id.clone();
+        if self.has_ended(&id) {
+            return self.bury(id, &happened);
+        }
+        let succeeds = self.buried.contains(&id);
+        let start = || Supervisor::start(move |_| TwinActor::new(own, shared, succeeds));
         let entry = self.things.get_or_start(&id, now, start);
         let waits = !entry.waiting.is_empty() || (restores && !self.restores.enter());
         if waits {
@@ -147,18 +169,31 @@ impl Router {
         }
     }
 
-    /// An actor that ended with its mailbox takes nothing any more: another one loads its twin.
-    fn bury(&mut self, id: &ThingId) {
-        let Some(entry) = self.things.get(id).filter(|entry| !entry.actor.connected()) else {
-            return;
-        };
-        log::error!("{id}: its actor has ended, with {} messages", entry.under_way.len());
-        let waiting = entry.waiting.drain(..).map(|happened| happened.number);
-        for number in entry.under_way.drain(..).map(|(number, _)| number).chain(waiting).flatten() {
-            self.peers.done.do_send(Done(number));
-        }
+    /// Whether the thing's actor has ended, which only a panic outside of the rules makes it do.
+    fn has_ended(&mut self, id: &ThingId) -> bool {
+        self.things.get(id).is_some_and(|entry| !entry.actor.connected())
+    }
+
+    /// Lets go of an actor that has ended, and has what it had handed on again, to another one; if that happens
+    /// once more, all of it is set aside.
+    fn bury(&mut self, id: ThingId, last: &Happened) {
+        let Some(entry) = self.things.get(&id) else { return };
+        let under_way = entry.under_way.drain(..).map(|(number, _)| number);
+        let waiting = entry.waiting.drain(..).map(|happened| happened.number());
+        let numbers = under_way.chain(waiting).chain([last.number()]).flatten().collect::<Vec<_>>();
         let restoring = std::mem::take(&mut entry.restoring);
-        self.things.forget(id);
+        log::error!("{id}: its actor has ended, with {} messages", numbers.len());
+        self.things.forget(&id);
+        if self.buried.insert(id.clone()) {
+            self.peers.again.do_send(HandOnAgain(numbers));
+        } else {
+            for number in numbers {
+                let reason = "the actor of its thing has ended twice".to_owned();
+                self.peers.poison.do_send(Poison { number, reason });
+            }
+        }
+        // What it had committed it may not have told.
+        self.untold.insert(id);
         for _ in 0..restoring {
             self.next_restore();
         }
@@ -168,7 +203,6 @@ impl Router {
         let shared = self.shared.get_or_insert_with(|| {
             Rc::new(Shared {
                 rules: self.settings.rules.clone(),
-                epoch: self.settings.epoch,
                 apply: self.settings.apply,
                 maximum_packet: Cell::new(usize::MAX),
                 peers: self.peers.clone(),
@@ -205,10 +239,20 @@ impl Router {
         }
     }
 
+    /// Has written down that the thing's twin is told, once all of it is.
+    fn check_told(&mut self, id: &ThingId) {
+        if self.untold.contains(id) {
+            return;
+        }
+        if let Some(revision) = self.things.get(id).and_then(Entry::take_told) {
+            self.peers.told.do_send(Told { id: id.clone(), revision });
+        }
+    }
+
     /// Takes note of what a thing should not have sent, or should not have sent us.
     pub(super) fn bad_payload(&mut self, id: &ThingId, message: &Arrived, bad: &Bad) {
         self.complain(id, &format!("{}: {bad}", message.topic));
-        self.peers.done.do_send(Done(message.number));
+        self.peers.done.do_send(Done(message.place.number));
     }
 
     /// Counts a thing's bad message, and logs one for each thing and minute.
@@ -231,7 +275,7 @@ impl Router {
         respond: Option<Respond>,
         number: u64,
     ) {
-        self.publish_problem(topic, problem, respond);
+        self.publish_problem(topic, problem, respond, Some(number));
         self.peers.done.do_send(Done(number));
     }
 
@@ -240,16 +284,24 @@ impl Router {
         topic: Topic,
         problem: &Problem,
         respond: Option<Respond>,
+        entry: Option<u64>,
     ) {
         self.counters.errors += 1;
-        self.publish(topic, problem.to_payload().into_bytes(), respond);
+        self.publish(topic, problem.to_payload().into_bytes().into(), respond, entry);
     }
 
-    pub(super) fn publish(&self, topic: Topic, payload: Vec<u8>, respond: Option<Respond>) {
-        let payload: Arc<[u8]> = payload.into();
+    /// Publishes what follows from an entry of the inbox, if it follows from one.
+    pub(super) fn publish(
+        &self,
+        topic: Topic,
+        payload: Arc<[u8]>,
+        respond: Option<Respond>,
+        entry: Option<u64>,
+    ) {
         let also = respond.map(Destination::Response);
         for to in [Some(Destination::Topic(topic)), also].into_iter().flatten() {
-            self.peers.publish.do_send(Publish { to, payload: payload.clone(), about: None });
+            let payload = payload.clone();
+            self.peers.publish.do_send(Publish { to, payload, about: None, entry });
         }
     }
 
@@ -263,7 +315,12 @@ impl Router {
             self.allowance.take_one();
             self.counters.retried += 1;
             let event = Event::RetryDue(attempt);
-            self.send(id, Happened { number: None, event, ask: None, at: now, session }, ctx);
+            self.send(id, Happened { place: None, event, ask: None, at: now, session }, ctx);
+        }
+        while self.is_up && self.is_replayed && self.allowance.has_one() {
+            let Some(id) = self.untold.pop_first() else { break };
+            self.allowance.take_one();
+            self.send(id, resumed(now, session, true), ctx);
         }
         while self.allowance.has_one() {
             let Some(id) = self.resuming.page.pop_front() else { break };
@@ -271,8 +328,7 @@ impl Router {
             if self.resuming.page.is_empty() {
                 self.ask_unsettled(Some(id.clone()), ctx);
             }
-            let event = Event::Resumed;
-            self.send(id, Happened { number: None, event, ask: None, at: now, session }, ctx);
+            self.send(id, resumed(now, session, false), ctx);
         }
         self.things.retire(now, self.settings.idle, self.settings.cache);
     }
@@ -282,6 +338,11 @@ impl Router {
         let reply = ctx.address().recipient();
         self.peers.unsettled.do_send(ListUnsettled { after, limit: PAGE, reply });
     }
+}
+
+/// The event of a start, or of a lost session.
+fn resumed(at: Timestamp, session: i64, untold: bool) -> Happened {
+    Happened { place: None, event: Event::Resumed { untold }, ask: None, at, session }
 }
 
 impl Actor for Router {
@@ -306,12 +367,17 @@ impl Handler<Finished> for Router {
     type Result = ();
 
     fn handle(&mut self, finished: Finished, _: &mut Self::Context) {
-        let Finished { id, published, retry, things, result } = finished;
+        let Finished { id, published, told, retry, things, result } = finished;
         self.own.things = self.own.things.saturating_add_signed(things);
         self.counters.told += published as u64;
+        let mut poison = None;
         match result {
             Handling::Applied => self.counters.applied += 1,
-            Handling::Poisoned => self.counters.poisoned += 1,
+            Handling::Repeated => self.counters.repeated += 1,
+            Handling::Poisoned(reason) => {
+                self.counters.poisoned += 1;
+                poison = Some(reason);
+            }
             Handling::Unstorable => self.counters.unstorable += 1,
             Handling::Refused => self.counters.errors += 1,
             Handling::Bad(reason) => self.complain(&id, &reason),
@@ -319,14 +385,20 @@ impl Handler<Finished> for Router {
         self.retries.follow(&id, retry, mqtt::now());
         let Some(entry) = self.things.get(&id) else { return };
         entry.untold += published;
+        entry.told = told.or(entry.told);
         if let Some((number, restores)) = entry.under_way.pop_front() {
             if restores {
                 entry.restore_untold = entry.untold;
             }
-            if let Some(number) = number {
-                self.peers.done.do_send(Done(number));
+            match (number, poison) {
+                (Some(number), Some(reason)) => {
+                    self.peers.poison.do_send(Poison { number, reason });
+                }
+                (Some(number), None) => self.peers.done.do_send(Done(number)),
+                (None, _) => {}
             }
         }
+        self.check_told(&id);
         self.check_restored(&id);
     }
 }
@@ -339,6 +411,7 @@ impl Handler<Acked> for Router {
             entry.untold = entry.untold.saturating_sub(1);
             entry.restore_untold = entry.restore_untold.saturating_sub(1);
         }
+        self.check_told(&id);
         self.check_restored(&id);
     }
 }
@@ -359,6 +432,15 @@ impl Handler<Link> for Router {
         self.peers.session.do_send(SaveSession(session));
         self.resuming.page.clear();
         self.ask_unsettled(None, ctx);
+    }
+}
+
+impl Handler<Replayed> for Router {
+    type Result = ();
+
+    fn handle(&mut self, Replayed: Replayed, _: &mut Self::Context) {
+        self.is_replayed = true;
+        self.peers.forget.do_send(ForgetBefore(self.settings.epoch));
     }
 }
 

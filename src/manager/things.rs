@@ -25,6 +25,8 @@ pub(super) struct Entry {
     pub(super) waiting: VecDeque<Happened>,
     /// Publishes that the broker has not acknowledged.
     pub(super) untold: usize,
+    /// The last revision that is told with those, if that has not been written down.
+    pub(super) told: Option<u64>,
     /// Publishes up to the last restore's that the broker has not acknowledged.
     pub(super) restore_untold: usize,
     /// Restores that have a place: it is given back when everything of them is told.
@@ -37,8 +39,16 @@ impl Entry {
     pub(super) fn hand_over(&mut self, happened: Happened) {
         let restores = happened.event == Event::Connected;
         self.restoring += usize::from(restores);
-        self.under_way.push_back((happened.number, restores));
+        self.under_way.push_back((happened.number(), restores));
         self.actor.do_send(happened);
+    }
+
+    /// The revision up to which everything is told, once it is and was not asked for before.
+    pub(super) fn take_told(&mut self) -> Option<u64> {
+        if self.untold > 0 || !self.under_way.is_empty() {
+            return None;
+        }
+        self.told.take()
     }
 
     fn is_busy(&self) -> bool {
@@ -73,6 +83,7 @@ impl Things {
             under_way: VecDeque::new(),
             waiting: VecDeque::new(),
             untold: 0,
+            told: None,
             restore_untold: 0,
             restoring: 0,
             last_used: now,

@@ -10,10 +10,10 @@ use actix::prelude::*;
 
 use super::{Ask, Common, DatabaseAway, Finished, Handling, Happened};
 use crate::{
-    mqtt::Publish,
+    mqtt::{Place, Publish},
     protocol::{Code, ThingId},
     store::{Applied, Change, Commit, Committed, Load, Loaded},
-    twin::{self, Event, Moment, Outcome, Refusal, Retry, Twin},
+    twin::{self, Event, Moment, Outcome, Refusal, Retry, Tell, Twin},
 };
 
 /// Holds one thing's twin, and what is to be told of it.
@@ -25,8 +25,10 @@ pub(crate) struct TwinActor {
     twin: Twin,
     /// Up to which revision everything is committed, or refused for good.
     committed_revision: u64,
-    /// The last inbox entry that was applied.
+    /// The last inbox entry that was applied. One at or below it comes from an earlier life of the manager.
     applied: Applied,
+    /// Whether commits of an actor before this one may still be under way.
+    succeeds: bool,
     /// What is told once its revision is committed, in order.
     held: VecDeque<Held>,
 }
@@ -44,7 +46,11 @@ enum State {
 #[derive(Debug)]
 struct Held {
     revision: u64,
+    /// The number of the inbox entry that it follows from.
+    entry: Option<u64>,
     publishes: Vec<Publish>,
+    /// Whether the revision is told by this.
+    tells: bool,
     retry: Retry,
     things: i64,
     result: Handling,
@@ -54,16 +60,16 @@ struct Held {
 }
 
 impl TwinActor {
-    /// An actor for this thing; it loads its twin when it starts.
-    pub(crate) fn new(id: ThingId, common: Common) -> Self {
-        let applied = Applied { epoch: common.epoch, number: 0 };
+    /// An actor for this thing; it loads its twin when it starts. `succeeds` if another one has ended.
+    pub(crate) fn new(id: ThingId, common: Common, succeeds: bool) -> Self {
         Self {
             id,
             common,
             state: State::Loading(VecDeque::new()),
             twin: Twin::new(),
             committed_revision: 0,
-            applied,
+            applied: Applied::default(),
+            succeeds,
             held: VecDeque::new(),
         }
     }
@@ -73,8 +79,8 @@ impl TwinActor {
             State::Loading(waiting) => return waiting.push_back(happened),
             State::Ready => self.apply(happened, ctx),
             State::Unreadable(reason) => {
-                let reason = reason.clone();
-                self.failed(happened.ask, Code::Unavailable, reason, Handling::Unstorable)
+                let (reason, entry) = (reason.clone(), happened.number());
+                self.failed(happened.ask, Code::Unavailable, reason, Handling::Unstorable, entry)
             }
         };
         self.held.push_back(held);
@@ -83,25 +89,59 @@ impl TwinActor {
 
     /// Applies an event to a copy: if the core panics, the twin stays as it was.
     fn apply(&mut self, happened: Happened, ctx: &mut Context<Self>) -> Held {
-        let Happened { number, event, ask, at, session } = happened;
+        let entry = happened.number();
+        let Happened { place, event, ask, at, session } = happened;
+        let applied = place.map(applied_by);
+        if applied.is_some_and(|applied| applied <= self.applied) {
+            return self.repeat(&event, ask.as_ref(), session, entry);
+        }
         let is_get = event == Event::Get;
         if is_get && ask.is_none() {
-            return self.failed(None, Code::Unavailable, String::new(), Handling::Applied);
+            return self.failed(None, Code::Unavailable, String::new(), Handling::Applied, entry);
         }
+        let tells_again = matches!(event, Event::Resumed { untold: true });
         let moment = Moment { now: at, session, rules: &self.common.rules };
         let apply = self.common.apply;
         match catch_unwind(AssertUnwindSafe(|| apply(&self.twin, event, &moment))) {
             Ok(Ok((twin, outcome))) => {
-                if let Some(number) = number {
-                    self.applied.number = number;
-                }
-                self.accept(twin, outcome, ask, is_get, ctx)
+                self.applied = applied.unwrap_or(self.applied);
+                let held = self.accept(twin, outcome, ask, entry, ctx);
+                Held { is_get, tells: held.tells || tells_again, ..held }
             }
-            Ok(Err(refusal)) => self.refuse(&refusal, ask),
-            Err(_) => {
-                log::error!("{}: a message made the rules panic; it is dropped", self.id);
-                self.failed(ask, Code::Unavailable, INTERNAL.to_owned(), Handling::Poisoned)
+            Ok(Err(refusal)) => self.refuse(&refusal, ask, entry),
+            Err(panic) => {
+                log::error!("{}: a message made the rules panic", self.id);
+                let poisoned = Handling::Poisoned(words_of(panic.as_ref()));
+                self.failed(ask, Code::Unavailable, INTERNAL.to_owned(), poisoned, entry)
             }
+        }
+    }
+
+    /// Tells a client again what came of its request. Whom else it concerned is told by what is untold.
+    fn repeat(&self, event: &Event, ask: Option<&Ask>, session: i64, entry: Option<u64>) -> Held {
+        let tell = match event {
+            Event::Delete => Some(Tell::Deleted(true)),
+            Event::Set { .. } => {
+                self.twin.exists().then(|| Tell::Twin(self.twin.to_payload(session)))
+            }
+            Event::Connected
+            | Event::Gone
+            | Event::Reported(_)
+            | Event::Get
+            | Event::Resumed { .. }
+            | Event::RetryDue(_) => None,
+        };
+        let tell = tell.filter(|_| ask.is_some());
+        Held {
+            revision: self.twin.revision(),
+            entry,
+            publishes: tell.map(|tell| self.publish(tell, ask, entry)).unwrap_or_default(),
+            tells: false,
+            retry: Retry::AsPlanned,
+            things: 0,
+            result: Handling::Repeated,
+            ask: None,
+            is_get: false,
         }
     }
 
@@ -110,27 +150,30 @@ impl TwinActor {
         twin: Twin,
         outcome: Outcome,
         ask: Option<Ask>,
-        is_get: bool,
+        entry: Option<u64>,
         ctx: &mut Context<Self>,
     ) -> Held {
         let things = i64::from(twin.exists()) - i64::from(self.twin.exists());
         self.twin = twin;
         if let Some(commit) = outcome.commit {
-            self.commit(commit, !outcome.tell.is_empty(), ctx);
+            self.commit(commit, ctx);
         }
-        let publishes = outcome.tell.into_iter().flat_map(|tell| self.publish(tell, ask.as_ref()));
+        let publish = |tell| self.publish(tell, ask.as_ref(), entry);
+        let publishes = outcome.tell.into_iter().flat_map(publish);
         Held {
             publishes: publishes.collect(),
             revision: self.twin.revision(),
+            entry,
+            tells: outcome.commit == Some(twin::Commit::Put),
             retry: outcome.retry,
             things,
             result: Handling::Applied,
             ask,
-            is_get,
+            is_get: false,
         }
     }
 
-    fn commit(&self, commit: twin::Commit, untold: bool, ctx: &mut Context<Self>) {
+    fn commit(&self, commit: twin::Commit, ctx: &mut Context<Self>) {
         let change = match commit {
             twin::Commit::Put => Change::Put(Box::new(self.twin.to_record())),
             twin::Commit::Delete => Change::Delete,
@@ -140,25 +183,33 @@ impl TwinActor {
             revision: self.twin.revision(),
             change,
             applied: self.applied,
-            untold,
             reply: ctx.address().recipient(),
         });
     }
 
-    fn refuse(&self, refusal: &Refusal, ask: Option<Ask>) -> Held {
+    fn refuse(&self, refusal: &Refusal, ask: Option<Ask>, entry: Option<u64>) -> Held {
         let result = match &ask {
             Some(_) => Handling::Refused,
             None => Handling::Bad(format!("TNG/{}/STATE/UPD: {refusal}", self.id)),
         };
-        self.failed(ask, refusal.code(), refusal.to_string(), result)
+        self.failed(ask, refusal.code(), refusal.to_string(), result, entry)
     }
 
     /// An event that changed nothing and is answered, if at all, with an error.
-    fn failed(&self, ask: Option<Ask>, code: Code, message: String, result: Handling) -> Held {
-        let answer = ask.map(|ask| self.problem(&ask, code, message));
+    fn failed(
+        &self,
+        ask: Option<Ask>,
+        code: Code,
+        message: String,
+        result: Handling,
+        entry: Option<u64>,
+    ) -> Held {
+        let answer = ask.map(|ask| self.problem(&ask, code, message, entry));
         Held {
             revision: self.twin.revision(),
+            entry,
             publishes: answer.into_iter().flatten().collect(),
+            tells: false,
             retry: Retry::AsPlanned,
             things: 0,
             result,
@@ -185,6 +236,7 @@ impl TwinActor {
         self.common.finished.do_send(Finished {
             id: self.id.clone(),
             published,
+            told: held.tells.then_some(held.revision),
             retry: held.retry,
             things: held.things,
             result: held.result,
@@ -196,8 +248,8 @@ impl TwinActor {
         self.committed_revision = self.twin.revision();
         let message = format!("the database does not take the twin of {}: {reason}", self.id);
         for held in std::mem::take(&mut self.held) {
-            let failed =
-                self.failed(held.ask, Code::Unavailable, message.clone(), Handling::Unstorable);
+            let (code, entry) = (Code::Unavailable, held.entry);
+            let failed = self.failed(held.ask, code, message.clone(), Handling::Unstorable, entry);
             self.finish(failed);
         }
         self.state = State::Loading(VecDeque::new());
@@ -206,8 +258,20 @@ impl TwinActor {
 
     fn load(&self, ctx: &mut Context<Self>) {
         let reply = ctx.address().recipient();
-        self.common.peers.load.do_send(Load { id: self.id.clone(), reply });
+        let (id, after_commits) = (self.id.clone(), self.succeeds);
+        self.common.peers.load.do_send(Load { id, after_commits, reply });
     }
+}
+
+fn applied_by(Place { epoch, number }: Place) -> Applied {
+    Applied { epoch, number }
+}
+
+/// What a panic said, in one line.
+fn words_of(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    text.unwrap_or_else(|| "a panic without words".to_owned())
 }
 
 /// What a client is told when the core panics on its request.
@@ -240,10 +304,11 @@ impl Handler<Happened> for TwinActor {
 impl Handler<Loaded> for TwinActor {
     type Result = ();
 
-    fn handle(&mut self, Loaded { row, .. }: Loaded, ctx: &mut Self::Context) {
+    fn handle(&mut self, Loaded { row, deleted, .. }: Loaded, ctx: &mut Self::Context) {
         let State::Loading(waiting) = &mut self.state else { return };
         let waiting = std::mem::take(waiting);
         self.state = State::Ready;
+        self.applied = row.as_ref().map(|row| row.applied).or(deleted).unwrap_or_default();
         match row.map(|row| Twin::from_record(&row.record)) {
             None => self.twin = Twin::new().above(self.committed_revision),
             Some(Ok(twin)) => self.twin = twin.above(self.committed_revision),
@@ -294,7 +359,7 @@ impl Handler<DatabaseAway> for TwinActor {
             }
         }
         for ask in asked {
-            for publish in self.problem(&ask, Code::Unavailable, AWAY.to_owned()) {
+            for publish in self.problem(&ask, Code::Unavailable, AWAY.to_owned(), None) {
                 self.common.peers.publish.do_send(Publish { about: None, ..publish });
             }
         }

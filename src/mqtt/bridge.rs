@@ -1,24 +1,30 @@
 //! The actor between the broker and the others: what it holds, and what it is asked.
 
-use std::{collections::BTreeSet, rc::Rc, sync::Arc, time::Instant};
+use std::{
+    collections::BTreeSet,
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use actix::prelude::*;
 use tokio::sync::oneshot;
 
 use super::{
-    Arrived, AsksFirst, Close, Count, Counters, Done, Listeners, MqttSettings, Publish, Quiesce,
-    Respond,
-    backoff::Backoff,
-    client::Client,
-    inbox::{Entry, Inbox},
-    intake::Intake,
-    send,
-    trouble::OncePerMinute,
-    window::Window,
+    Arrived, AsksFirst, Close, Count, Counters, Done, Entry, HandOnAgain, Inbox, Listeners,
+    MqttSettings, Poison, Publish, Quiesce, Replayed, Respond, backoff::Backoff, client::Client,
+    intake::Intake, now, poison::Poisoned, send, trouble::OncePerMinute, window::Window,
 };
 
 /// The most entries that are read from the inbox in one go.
 const PORTION: usize = 256;
+
+/// How often is tried again what is not told by anybody: whether there is room on the disk again, and
+/// whether somebody has a message retried that was set aside.
+const TICK: Duration = Duration::from_secs(1);
+
+/// How often is told how far the messages of an earlier life are gone through.
+const PROGRESS: Duration = Duration::from_secs(5);
 
 /// Hands on what the broker sends, and sends what the others publish.
 pub struct Bridge {
@@ -44,7 +50,17 @@ pub struct Bridge {
     pub(super) maximum_packet: Option<u32>,
     pub(super) refusals: OncePerMinute,
     pub(super) counters: Counters,
+    pub(super) epoch: i64,
+    replay: Replay,
+    poisoned: Poisoned,
     quiescing: Vec<Quiescing>,
+}
+
+/// How far the messages of an earlier life are gone through.
+enum Replay {
+    /// So many were left.
+    Of(usize),
+    Over,
 }
 
 /// Who waits for what has come so far.
@@ -74,16 +90,25 @@ pub(super) enum Phase {
 
 impl Bridge {
     /// Starts the actor, and its first attempt to connect.
-    pub(super) fn start_with(settings: MqttSettings, session: i64, to: Listeners) -> Addr<Self> {
+    pub(super) fn start_with(
+        settings: MqttSettings,
+        inbox: Inbox,
+        epoch: i64,
+        session: i64,
+        to: Listeners,
+    ) -> Addr<Self> {
         Self::create(|ctx| {
             let bridge = ctx.address().downgrade();
-            let inbox = Inbox::new(move || {
+            inbox.begin(epoch, move || {
                 if let Some(bridge) = bridge.upgrade() {
                     bridge.do_send(Look);
                 }
             });
             Self {
                 window: Window::new(settings.window.clamp(1, 60_000)),
+                epoch,
+                replay: Replay::Of(inbox.left()),
+                poisoned: Poisoned::new(settings.poison.clone()),
                 intake: Arc::new(Intake::new(inbox, session)),
                 settings,
                 to,
@@ -115,29 +140,73 @@ impl Bridge {
             ctx.notify(Look);
         }
         for entry in entries {
-            self.hand_on_one(entry);
+            self.hand_on_one(&entry);
         }
     }
 
-    fn hand_on_one(&mut self, Entry { number, message }: Entry) {
-        self.counters.received += 1;
+    /// An entry is dealt with, or what was published for one is acknowledged: others may follow.
+    pub(super) fn go_on(&mut self, ctx: &mut Context<Self>) {
+        self.hand_on(ctx);
+        self.resume_if_drained(ctx);
+        self.tell_if_replayed();
+        self.tell_if_quiet();
+    }
+
+    fn tell_if_replayed(&mut self) {
+        if let Replay::Of(left) = self.replay
+            && self.intake.inbox.still_left() == 0
+        {
+            if left > 0 {
+                log::info!("the {left} messages that were left are dealt with");
+            }
+            self.replay = Replay::Over;
+            self.to.replayed.do_send(Replayed);
+        }
+    }
+
+    fn tick(&mut self, ctx: &mut Context<Self>) {
+        self.intake.inbox.tidy();
+        for number in self.poisoned.try_again(&self.intake.inbox) {
+            self.intake.inbox.done(number);
+        }
+        let (session, connection) = (self.intake.session(), self.told);
+        self.poisoned.take_retried(&self.intake.inbox, (now(), session, connection));
+        self.go_on(ctx);
+        self.pause_if_full(ctx);
+    }
+
+    fn tell_progress(&self) {
+        if let Replay::Of(left) = self.replay {
+            let still = self.intake.inbox.still_left();
+            log::info!("{} of the {left} messages that were left are dealt with", left - still);
+        }
+    }
+
+    fn hand_on_one(&mut self, entry: &Entry) {
+        let (place, message) = (entry.place, &entry.message);
+        if place.epoch < self.epoch {
+            self.counters.replayed += 1;
+        } else {
+            self.counters.received += 1;
+        }
         match message.topic.parse() {
             Ok(topic) => {
-                let respond = self.respond(message.response_topic, message.correlation);
-                let (payload, at, session) = (message.payload, message.at, message.session);
-                self.to.router.do_send(Arrived { number, topic, payload, respond, at, session });
+                let respond = self.respond(message.response_topic.as_deref(), &message.correlation);
+                let (payload, at, session) =
+                    (Arc::clone(&message.payload), message.at, message.session);
+                self.to.router.do_send(Arrived { place, topic, payload, respond, at, session });
             }
             Err(error) => {
                 log::debug!("ignored: {error}");
                 self.counters.ignored_topic += 1;
-                self.intake.inbox.done(number);
+                self.intake.inbox.done(place.number);
             }
         }
     }
 
-    fn respond(&mut self, topic: Option<String>, correlation: Option<Vec<u8>>) -> Option<Respond> {
+    fn respond(&mut self, topic: Option<&str>, correlation: &Option<Vec<u8>>) -> Option<Respond> {
         match topic?.parse() {
-            Ok(topic) => Some(Respond { topic, correlation }),
+            Ok(topic) => Some(Respond { topic, correlation: correlation.clone() }),
             Err(error) => {
                 log::debug!("ignored: {error}");
                 self.counters.ignored_response_topic += 1;
@@ -168,6 +237,12 @@ impl Actor for Bridge {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
+        if let Replay::Of(left @ 1..) = self.replay {
+            log::info!("{left} messages were left in the inbox, and are dealt with first");
+        }
+        ctx.run_interval(TICK, Self::tick);
+        ctx.run_interval(PROGRESS, |bridge, _| bridge.tell_progress());
+        ctx.notify(Look);
         self.attempt(ctx);
     }
 }
@@ -182,9 +257,8 @@ impl Handler<Look> for Bridge {
 
     fn handle(&mut self, Look: Look, ctx: &mut Self::Context) {
         self.intake.inbox.rest();
-        self.hand_on(ctx);
+        self.go_on(ctx);
         self.pause_if_full(ctx);
-        self.tell_if_quiet();
     }
 }
 
@@ -193,9 +267,30 @@ impl Handler<Done> for Bridge {
 
     fn handle(&mut self, Done(number): Done, ctx: &mut Self::Context) {
         if self.intake.inbox.done(number) {
-            self.hand_on(ctx);
-            self.resume_if_drained(ctx);
-            self.tell_if_quiet();
+            self.go_on(ctx);
+        }
+    }
+}
+
+impl Handler<Poison> for Bridge {
+    type Result = ();
+
+    /// It stays in the inbox until it is set aside.
+    fn handle(&mut self, poison: Poison, ctx: &mut Self::Context) {
+        let number = poison.number;
+        if self.poisoned.take(poison, &self.intake.inbox) && self.intake.inbox.done(number) {
+            self.go_on(ctx);
+        }
+    }
+}
+
+impl Handler<HandOnAgain> for Bridge {
+    type Result = ();
+
+    fn handle(&mut self, HandOnAgain(numbers): HandOnAgain, _: &mut Self::Context) {
+        let intake = Arc::clone(&self.intake);
+        for entry in numbers.iter().filter_map(|number| intake.inbox.under_way(*number)) {
+            self.hand_on_one(&entry);
         }
     }
 }
@@ -213,6 +308,9 @@ impl Handler<Publish> for Bridge {
     type Result = ();
 
     fn handle(&mut self, publish: Publish, ctx: &mut Self::Context) {
+        if let Some(number) = publish.entry {
+            self.intake.inbox.hold(number);
+        }
         self.window.push(publish);
         self.send_on(ctx);
     }
@@ -223,7 +321,7 @@ impl Handler<Quiesce> for Bridge {
 
     fn handle(&mut self, Quiesce: Quiesce, _: &mut Self::Context) -> Self::Result {
         let (tell, told) = oneshot::channel();
-        let entry = self.intake.inbox.last();
+        let entry = self.intake.inbox.newest();
         self.quiescing.push(Quiescing { entry, publishes: None, tell });
         self.tell_if_quiet();
         Box::pin(async move { drop(told.await) })
@@ -251,10 +349,15 @@ impl Handler<Count> for Bridge {
 
     fn handle(&mut self, Count: Count, _: &mut Self::Context) -> Counters {
         let unreadable = self.intake.unreadable();
+        let load = self.intake.inbox.load();
+        let age = load.oldest.map_or(Duration::ZERO, |oldest| now().since(oldest));
         Counters {
             received: self.counters.received + unreadable,
             ignored_topic: self.counters.ignored_topic + unreadable,
             ignored_retained: self.intake.retained(),
+            inbox_entries: (load.unread + load.under_way) as u64,
+            inbox_bytes: load.bytes,
+            inbox_age_ms: u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
             ..self.counters
         }
     }

@@ -173,13 +173,10 @@ impl Bridge {
 
     /// More has come than the inbox may hold: leaves the rest with the broker.
     pub(super) fn pause_if_full(&mut self, ctx: &mut Context<Self>) {
-        let (bytes, bound) = (self.intake.inbox.load().bytes, self.settings.inbox_bytes);
-        if bytes <= bound {
-            return;
-        }
+        let Some(reason) = self.intake.inbox.full() else { return };
         if let Some(client) = self.leave(Phase::Pausing) {
             log::warn!(
-                "{}: disconnected until the inbox is drained: {bytes} bytes of {bound} are held",
+                "{}: disconnected until the inbox has room, and the broker keeps what comes: {reason}",
                 broker(&self.settings)
             );
             let bridge = ctx.address();
@@ -192,8 +189,7 @@ impl Bridge {
 
     /// Half of what the inbox may hold is done: connects again.
     pub(super) fn resume_if_drained(&mut self, ctx: &mut Context<Self>) {
-        let half = self.settings.inbox_bytes / 2;
-        if matches!(self.phase, Phase::Paused) && self.intake.inbox.load().bytes <= half {
+        if matches!(self.phase, Phase::Paused) && self.intake.inbox.is_drained() {
             self.phase = Phase::Waiting;
             self.attempt(ctx);
         }

@@ -7,6 +7,8 @@ use actix::prelude::*;
 pub struct Counters {
     /// Messages that came in, retained ones aside.
     pub received: u64,
+    /// Messages that an earlier life of the manager left in the inbox.
+    pub replayed: u64,
     /// Of these, those whose topic is none of the protocol's.
     pub ignored_topic: u64,
     /// Retained messages, which are ignored.
@@ -21,6 +23,12 @@ pub struct Counters {
     pub refused: u64,
     /// Connections after the first.
     pub reconnects: u64,
+    /// Messages in the inbox at present.
+    pub inbox_entries: u64,
+    /// Their bytes.
+    pub inbox_bytes: u64,
+    /// How long the first of them has been there, in milliseconds.
+    pub inbox_age_ms: u64,
 }
 
 /// Asks the bridge for its [`Counters`].

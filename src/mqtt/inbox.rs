@@ -1,67 +1,53 @@
 //! What has come in and is not done: filled by paho's thread, read by the bridge.
 //!
-//! It lives in memory. A durable one has the same four calls.
+//! A message that changes something is on disk before [`Inbox::append`] returns, and is acknowledged to the
+//! broker only then; it stays there until it is done, and what came of it is acknowledged by the broker.
+//! Requests that change nothing are in memory only: who asks will ask again. So is everything if the
+//! inbox is in memory.
+
+mod disk;
+mod entry;
+mod line;
+mod salvage;
+#[cfg(test)]
+mod tests;
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    io,
+    path::PathBuf,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
 
-use crate::protocol::Timestamp;
+use disk::Disk;
+pub use entry::{Entry, EntryError, Incoming, Place};
+use line::Line;
 
-/// A message as it came, not parsed.
+/// Where the inbox is, and how much it may hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Incoming {
-    pub(super) topic: String,
-    pub(super) payload: Vec<u8>,
-    pub(super) response_topic: Option<String>,
-    pub(super) correlation: Option<Vec<u8>>,
-    pub(super) at: Timestamp,
-    pub(super) session: i64,
-    /// The connection it came by.
-    pub(super) connection: u64,
+pub struct InboxSettings {
+    /// The folder of its file; none for an inbox in memory, which does not outlive the process.
+    pub folder: Option<PathBuf>,
+    /// Whether each entry is flushed to the device, so that it outlives the loss of power as well.
+    pub sync: bool,
+    /// The most bytes in it. Above that the bridge disconnects until half of it is dealt with, and the
+    /// broker holds the rest.
+    pub bytes: u64,
 }
 
-impl Incoming {
-    /// What becomes of it when the line before the twins stands still.
-    fn class(&self) -> Class {
-        if self.topic.ends_with("/TPC/PING") {
-            Class::Ping
-        } else if self.topic.ends_with("/GET") {
-            Class::Ask
-        } else {
-            Class::Change
-        }
-    }
-
-    /// What it takes, in bytes; what an entry takes besides is rounded.
-    fn bytes(&self) -> usize {
-        const ENTRY: usize = 128;
-        let correlation = self.correlation.as_ref().map_or(0, Vec::len);
-        let response_topic = self.response_topic.as_ref().map_or(0, String::len);
-        ENTRY + self.topic.len() + self.payload.len() + correlation + response_topic
-    }
-}
-
-/// A message with its number.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Entry {
-    pub(super) number: u64,
-    pub(super) message: Incoming,
-}
-
-/// What a message does, as far as its turn depends on it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Class {
-    /// It may change something, and keeps its turn.
-    Change,
-    /// It asks for something, after what came before it.
-    Ask,
-    /// It asks for a sign of life, which has to do with nothing else.
-    Ping,
+/// An inbox that cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum InboxError {
+    /// Its file cannot be made, read or written.
+    #[error("inbox {}: {source}; its folder must be writable and have room", path.display())]
+    File {
+        /// Where it should be.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
 }
 
 /// How much the inbox holds.
@@ -71,77 +57,85 @@ pub(super) struct Load {
     pub(super) unread: usize,
     /// Entries read and not done.
     pub(super) under_way: usize,
-    /// The bytes of both.
-    pub(super) bytes: usize,
+    /// The bytes of all that is kept: on disk, or in memory if it is not there.
+    pub(super) bytes: u64,
+    /// When the oldest entry that is not over came in, in nanoseconds since 1970.
+    pub(super) oldest: Option<crate::protocol::Timestamp>,
 }
 
 /// The queue between paho's receive thread and the bridge. Nothing in it is ever dropped.
-pub(super) struct Inbox {
-    held: Mutex<Held>,
+pub struct Inbox {
+    line: Mutex<Line>,
     awake: AtomicBool,
-    wake: Box<dyn Fn() + Send + Sync>,
-}
-
-#[derive(Default)]
-struct Held {
-    last: u64,
-    changes: VecDeque<Entry>,
-    asks: VecDeque<Entry>,
-    pings: VecDeque<Entry>,
-    /// Whether asks go before what waits.
-    asks_first: bool,
-    under_way: BTreeMap<u64, usize>,
-    bytes: usize,
-}
-
-impl Held {
-    fn queues(&self) -> [&VecDeque<Entry>; 3] {
-        [&self.changes, &self.asks, &self.pings]
-    }
-
-    /// Whose turn it is: pings always, asks and changes in order while there is room.
-    fn next(&mut self, room: usize, connection: u64) -> Option<Entry> {
-        let ready = |queue: &VecDeque<Entry>| {
-            let first = queue.front().filter(|entry| entry.message.connection <= connection);
-            first.map(|entry| entry.number)
-        };
-        let (change, ask) = (ready(&self.changes), ready(&self.asks));
-        let asks =
-            ask.is_some() && (self.asks_first || (room > 0 && (change.is_none() || ask < change)));
-        if ready(&self.pings).is_some() {
-            self.pings.pop_front()
-        } else if asks {
-            self.asks.pop_front()
-        } else if room > 0 && change.is_some() {
-            self.changes.pop_front()
-        } else {
-            None
-        }
-    }
+    wake: OnceLock<Box<dyn Fn() + Send + Sync>>,
+    limit: u64,
+    /// How many entries, and up to which place, earlier lives of the manager left.
+    left: usize,
+    last: Place,
+    session: i64,
 }
 
 impl Inbox {
-    /// An empty inbox that calls `wake` when something comes in. `wake` must neither block nor
-    /// panic: paho's thread calls it.
-    pub(super) fn new(wake: impl Fn() + Send + Sync + 'static) -> Self {
-        Self { held: Mutex::default(), awake: AtomicBool::new(false), wake: Box::new(wake) }
+    /// Opens the inbox, with whatever an earlier life of the manager left in it.
+    ///
+    /// What a loss of power has damaged is cut out, with a warning.
+    ///
+    /// # Errors
+    /// [`InboxError`] if its file cannot be made, read or written.
+    pub fn open(settings: &InboxSettings) -> Result<Self, InboxError> {
+        let InboxSettings { folder, sync, bytes } = settings;
+        let (disk, found) = match folder {
+            Some(folder) => {
+                let (disk, found) = Disk::open(folder, *sync, *bytes)?;
+                (Some(disk), found)
+            }
+            None => (None, disk::Found::default()),
+        };
+        Ok(Self {
+            line: Mutex::new(Line::new(disk, found)),
+            awake: AtomicBool::new(false),
+            wake: OnceLock::new(),
+            limit: *bytes,
+            left: found.entries,
+            last: found.last,
+            session: found.session,
+        })
     }
 
-    /// Takes a message in under the next number. Called by paho's thread: it does not wait.
+    /// How many entries an earlier life of the manager left.
+    #[must_use]
+    pub fn left(&self) -> usize {
+        self.left
+    }
+
+    /// The last epoch in it; 0 if it is empty. The next one has to be above it.
+    #[must_use]
+    pub fn last_epoch(&self) -> i64 {
+        self.last.epoch
+    }
+
+    /// The session at the broker in which its last entry came; 0 if it is empty.
+    #[must_use]
+    pub fn last_session(&self) -> i64 {
+        self.session
+    }
+
+    /// Has what comes in from now on be of this epoch, and wake somebody by `wake`, which must neither
+    /// block nor panic: paho's thread calls it.
+    pub(super) fn begin(&self, epoch: i64, wake: impl Fn() + Send + Sync + 'static) {
+        self.line().begin(epoch);
+        // Whoever begins twice goes on with the first.
+        self.wake.set(Box::new(wake)).ok();
+    }
+
+    /// Takes a message in. Called by paho's thread: it waits for nothing but the disk, and for that
+    /// only where each entry is flushed.
     pub(super) fn append(&self, message: Incoming) {
-        let mut held = self.held();
-        held.last += 1;
-        held.bytes += message.bytes();
-        let class = message.class();
-        let entry = Entry { number: held.last, message };
-        match class {
-            Class::Change => held.changes.push_back(entry),
-            Class::Ask => held.asks.push_back(entry),
-            Class::Ping => held.pings.push_back(entry),
-        }
-        drop(held);
-        if !self.awake.swap(true, Ordering::AcqRel) {
-            (self.wake)();
+        self.line().append(message);
+        if !self.awake.swap(true, Ordering::AcqRel)
+            && let Some(wake) = self.wake.get()
+        {
+            wake();
         }
     }
 
@@ -150,164 +144,87 @@ impl Inbox {
         self.awake.store(false, Ordering::Release);
     }
 
-    /// Whether asks go before what waits, since nothing that waits will be told to them.
+    /// Whether requests go before what waits, since nothing that waits will be told to them.
     pub(super) fn put_asks_first(&self, asks_first: bool) {
-        self.held().asks_first = asks_first;
+        self.line().asks_first = asks_first;
     }
 
-    /// The next entries, at most `max`, of connections up to `connection`: in order, as long as
+    /// The next entries, at most `most`, of connections up to `connection`: in order, as long as
     /// fewer than `limit` are under way; beyond that, those whose turn does not depend on it.
-    pub(super) fn read(&self, max: usize, limit: usize, connection: u64) -> Vec<Entry> {
-        let mut held = self.held();
-        let mut entries = Vec::new();
-        while entries.len() < max
-            && let Some(entry) = {
-                let room = limit.saturating_sub(held.under_way.len());
-                held.next(room, connection)
-            }
-        {
-            held.under_way.insert(entry.number, entry.message.bytes());
-            entries.push(entry);
-        }
-        entries
+    pub(super) fn read(&self, most: usize, limit: usize, connection: u64) -> Vec<Arc<Entry>> {
+        let mut line = self.line();
+        std::iter::from_fn(|| line.next(limit, connection)).take(most).collect()
     }
 
-    /// An entry that was read is not needed again. Says whether it was under way.
+    /// Something is published for this entry: it is not over before that is acknowledged.
+    pub(super) fn hold(&self, number: u64) {
+        self.line().hold(number);
+    }
+
+    /// One of the things published for this entry is acknowledged.
+    pub(super) fn let_go(&self, number: u64) {
+        self.line().let_go(number);
+    }
+
+    /// An entry that was read is dealt with. Says whether it was under way.
     pub(super) fn done(&self, number: u64) -> bool {
-        let mut held = self.held();
-        let bytes = held.under_way.remove(&number);
-        held.bytes -= bytes.unwrap_or(0);
-        bytes.is_some()
+        self.line().done(number)
+    }
+
+    /// An entry that is under way.
+    pub(super) fn under_way(&self, number: u64) -> Option<Arc<Entry>> {
+        self.line().under_way(number)
     }
 
     /// The number of the last entry, 0 before the first.
-    pub(super) fn last(&self) -> u64 {
-        self.held().last
+    pub(super) fn newest(&self) -> u64 {
+        self.line().newest()
     }
 
     /// Whether every entry up to this one is done.
     pub(super) fn is_done_up_to(&self, number: u64) -> bool {
-        let held = self.held();
-        let unread = held.queues().into_iter().filter_map(|queue| queue.front());
-        let under_way = held.under_way.first_key_value().map(|(number, _)| *number);
-        unread.map(|entry| entry.number).chain(under_way).all(|open| open > number)
+        self.line().is_done_up_to(number)
+    }
+
+    /// How many entries of earlier lives of the manager are not over.
+    pub(super) fn still_left(&self) -> usize {
+        self.line().left()
     }
 
     /// How much it holds.
     pub(super) fn load(&self) -> Load {
-        let held = self.held();
-        let unread = held.queues().iter().map(|queue| queue.len()).sum();
-        Load { unread, under_way: held.under_way.len(), bytes: held.bytes }
+        self.line().load()
     }
 
-    fn held(&self) -> MutexGuard<'_, Held> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Whether it holds so much that no more should come, and why; what is acknowledged already
+    /// is taken in all the same.
+    pub(super) fn full(&self) -> Option<String> {
+        let line = self.line();
+        if let Some(reason) = line.trouble() {
+            return Some(reason.to_owned());
+        }
+        let (bytes, limit) = (line.load().bytes, self.limit);
+        (bytes > limit).then(|| format!("it holds {bytes} bytes of {limit}"))
+    }
+
+    /// Whether it has room again: half of what it may hold.
+    pub(super) fn is_drained(&self) -> bool {
+        let line = self.line();
+        line.trouble().is_none() && line.load().bytes <= self.limit / 2
+    }
+
+    /// Gives back what room can be given back, and tries again what could not be written.
+    pub(super) fn tidy(&self) {
+        self.line().tidy();
+    }
+
+    fn line(&self) -> MutexGuard<'_, Line> {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::sync::{Arc, atomic::AtomicUsize};
-
-    use super::*;
-
-    fn message(connection: u64) -> Incoming {
-        Incoming {
-            topic: "t".to_owned(),
-            payload: vec![0; 10],
-            response_topic: None,
-            correlation: None,
-            at: Timestamp(0),
-            session: 0,
-            connection,
-        }
-    }
-
-    #[test]
-    fn entries_come_in_order_under_rising_numbers_and_are_read_once() {
-        let inbox = Inbox::new(|| {});
-        for _ in 0..5 {
-            inbox.append(message(1));
-        }
-        let numbers = |max| inbox.read(max, 9, 1).iter().map(|e| e.number).collect::<Vec<_>>();
-        assert_eq!(numbers(2), [1, 2]);
-        assert_eq!(numbers(9), [3, 4, 5]);
-        assert!(numbers(9).is_empty());
-    }
-
-    #[test]
-    fn asks_keep_their_turn_unless_they_go_first_and_pings_never_wait() {
-        let inbox = Inbox::new(|| {});
-        for topic in ["a/SET", "a/GET", "b/SET", "m/TPC/PING", "b/GET", "c/SET"] {
-            inbox.append(Incoming { topic: topic.to_owned(), ..message(1) });
-        }
-        let topics = |max, limit| -> Vec<_> {
-            inbox.read(max, limit, 1).into_iter().map(|entry| entry.message.topic).collect()
-        };
-        assert_eq!(topics(9, 3), ["m/TPC/PING", "a/SET", "a/GET"]);
-        assert!(topics(9, 3).is_empty());
-        inbox.put_asks_first(true);
-        assert_eq!(topics(9, 3), ["b/GET"]);
-        inbox.put_asks_first(false);
-        assert_eq!(topics(9, 9), ["b/SET", "c/SET"]);
-        assert!(!inbox.is_done_up_to(1));
-    }
-
-    #[test]
-    fn what_came_by_a_connection_not_told_yet_waits() {
-        let inbox = Inbox::new(|| {});
-        inbox.append(message(1));
-        inbox.append(message(2));
-        assert_eq!(inbox.read(9, 9, 1).len(), 1);
-        assert!(inbox.read(9, 9, 1).is_empty());
-        assert_eq!(inbox.read(9, 9, 2).len(), 1);
-    }
-
-    #[test]
-    fn bytes_count_until_done_and_done_counts_once() {
-        let inbox = Inbox::new(|| {});
-        inbox.append(message(1));
-        inbox.append(message(1));
-        let full = inbox.load().bytes;
-        inbox.read(1, 9, 1);
-        assert_eq!(inbox.load(), Load { unread: 1, under_way: 1, bytes: full });
-        assert!(!inbox.done(2), "it has not been read");
-        assert!(inbox.done(1));
-        assert!(!inbox.done(1));
-        assert_eq!(inbox.load(), Load { unread: 1, under_way: 0, bytes: full / 2 });
-    }
-
-    #[test]
-    fn what_comes_later_does_not_keep_what_came_before_from_being_done() {
-        let inbox = Inbox::new(|| {});
-        assert!(inbox.is_done_up_to(inbox.last()));
-        inbox.append(message(1));
-        inbox.append(message(1));
-        let last = inbox.last();
-        inbox.append(message(1));
-        assert!(!inbox.is_done_up_to(last), "nothing has been read");
-        inbox.read(3, 9, 1);
-        inbox.done(2);
-        assert!(!inbox.is_done_up_to(last), "the first is under way");
-        inbox.done(1);
-        assert!(inbox.is_done_up_to(last));
-        assert!(!inbox.is_done_up_to(inbox.last()));
-    }
-
-    #[test]
-    fn one_wake_at_most_is_pending() {
-        let wakes = Arc::new(AtomicUsize::new(0));
-        let inbox = Inbox::new({
-            let wakes = Arc::clone(&wakes);
-            move || {
-                wakes.fetch_add(1, Ordering::Relaxed);
-            }
-        });
-        inbox.append(message(1));
-        inbox.append(message(1));
-        assert_eq!(wakes.load(Ordering::Relaxed), 1);
-        inbox.rest();
-        inbox.append(message(1));
-        assert_eq!(wakes.load(Ordering::Relaxed), 2);
+impl std::fmt::Debug for Inbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Inbox").field("left", &self.left).finish_non_exhaustive()
     }
 }

@@ -73,7 +73,7 @@ impl Intake {
         let properties = message.properties();
         Incoming {
             topic: message.topic().to_owned(),
-            payload: message.payload().to_vec(),
+            payload: message.payload().into(),
             response_topic: properties.get_string(PropertyCode::ResponseTopic),
             correlation: properties.get_binary(PropertyCode::CorrelationData),
             at: now(),

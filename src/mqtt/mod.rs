@@ -1,9 +1,9 @@
 //! The broker: the only place that names paho_mqtt.
 //!
-//! [`start`] gives a [`Bridge`]. What comes in goes through the inbox (`inbox.rs`, filled by paho's
+//! [`start`] gives a [`Bridge`]. What comes in goes through the [`Inbox`] (`inbox.rs`, filled by paho's
 //! thread in `intake.rs`) and is handed on as [`Arrived`]; what goes out waits in a window of our
-//! own (`window.rs`). Each connection has a paho client of its own (`connect.rs` and `client.rs` say
-//! why).
+//! own (`window.rs`). A message on which the service panicked is set aside (`poison.rs`). Each
+//! connection has a paho client of its own (`connect.rs` and `client.rs` say why).
 
 mod backoff;
 mod bridge;
@@ -14,6 +14,7 @@ mod counters;
 mod inbox;
 mod intake;
 mod options;
+mod poison;
 mod send;
 mod subscribe;
 mod trouble;
@@ -27,6 +28,8 @@ pub use self::{
     bridge::Bridge,
     clock::now,
     counters::{Count, Counters},
+    inbox::{Entry, EntryError, Inbox, InboxError, InboxSettings, Incoming, Place},
+    poison::{Poison, PoisonFolder, SetAside},
 };
 use crate::protocol::{ResponseTopic, ThingId, Timestamp, Topic};
 
@@ -34,12 +37,12 @@ use crate::protocol::{ResponseTopic, ThingId, Timestamp, Topic};
 #[derive(Clone, Debug, PartialEq, Eq, Message)]
 #[rtype(result = "()")]
 pub struct Arrived {
-    /// Its number in the inbox: it only rises.
-    pub number: u64,
+    /// Its place in the inbox: it only rises.
+    pub place: Place,
     /// What it is.
     pub topic: Topic,
     /// What it says.
-    pub payload: Vec<u8>,
+    pub payload: Arc<[u8]>,
     /// Where else the sender wants the answer, and under which correlation data.
     pub respond: Option<Respond>,
     /// When it came.
@@ -57,7 +60,8 @@ pub struct Respond {
     pub correlation: Option<Vec<u8>>,
 }
 
-/// An entry of the inbox has been dealt with for good, and is not needed again.
+/// The entry of the inbox with this number has been dealt with. It is over, and not needed again, once what
+/// was published for it is acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Message)]
 #[rtype(result = "()")]
 pub struct Done(pub u64);
@@ -67,6 +71,16 @@ pub struct Done(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Message)]
 #[rtype(result = "()")]
 pub struct AsksFirst(pub bool);
+
+/// Hands these entries on again, in order: whoever had them has ended.
+#[derive(Clone, Debug, PartialEq, Eq, Message)]
+#[rtype(result = "()")]
+pub struct HandOnAgain(pub Vec<u64>);
+
+/// What an earlier life of the manager left in the inbox is over, or there was nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Message)]
+#[rtype(result = "()")]
+pub struct Replayed;
 
 /// Sends something out, at QoS 1 and not retained. What goes to one topic stays in order.
 #[derive(Clone, Debug, Message)]
@@ -78,6 +92,8 @@ pub struct Publish {
     pub payload: Arc<[u8]>,
     /// Whose twin it is about: who it is for hears of the broker's acknowledgement by [`Acked`].
     pub about: Option<ThingId>,
+    /// The number of the inbox's entry that it is for: that is not over before this is acknowledged.
+    pub entry: Option<u64>,
 }
 
 /// Where a message goes.
@@ -167,9 +183,8 @@ pub struct MqttSettings {
     pub window: usize,
     /// The most entries of the inbox that may be under way at once.
     pub under_way: usize,
-    /// The most bytes that the inbox may hold. Above it the bridge disconnects until half of it
-    /// is dealt with, and the broker holds the rest.
-    pub inbox_bytes: usize,
+    /// Where messages are set aside on which the service panicked; none to drop them.
+    pub poison: Option<PoisonFolder>,
     /// The most bytes that may wait to go out before nothing more is handed on.
     pub outbox_bytes: usize,
     /// What to subscribe to.
@@ -189,6 +204,8 @@ pub struct Listeners {
     pub acked: Recipient<Acked>,
     /// Hears of what ends the process under `fail_fast`.
     pub fatal: Recipient<Fatal>,
+    /// Hears once that what was left in the inbox is over.
+    pub replayed: Recipient<Replayed>,
 }
 
 /// Settings with which no connection can be tried.
@@ -224,19 +241,22 @@ pub enum MqttError {
 
 /// Starts the bridge on this arbiter, and with it the first attempt to connect.
 ///
-/// `session` is the number of the last known session at the broker; it stays in force if the
-/// broker still has that session.
+/// What is left in the inbox is handed on first. `epoch` is the number of this start: above that of any
+/// other on this inbox or database. `session` is the number of the last known session at the broker; it
+/// stays in force if the broker still has that session.
 ///
 /// # Errors
 /// [`MqttError`] for settings with which no attempt can succeed. A broker that is away is no error:
 /// it is tried until it is there.
 pub fn start(
     settings: MqttSettings,
+    inbox: Inbox,
+    epoch: i64,
     session: i64,
     to: Listeners,
 ) -> Result<Addr<Bridge>, MqttError> {
     options::check(&settings)?;
-    Ok(Bridge::start_with(settings, session, to))
+    Ok(Bridge::start_with(settings, inbox, epoch, session, to))
 }
 
 /// A text that is never shown.

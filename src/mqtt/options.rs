@@ -209,7 +209,7 @@ pub(super) mod tests {
             session_expiry: Duration::from_secs(60),
             window: 200,
             under_way: 1000,
-            inbox_bytes: 1_000_000,
+            poison: None,
             outbox_bytes: 1_000_000,
             filters: vec!["TNG/+/LC/ON".to_owned()],
             fail_fast: false,
@@ -245,7 +245,7 @@ pub(super) mod tests {
         let respond =
             Respond { topic: "TNG/a/TPC/RES/1".parse().unwrap(), correlation: Some(vec![0; 4]) };
         let to = Destination::Response(respond);
-        let publish = Publish { to, payload: vec![0; 100].into(), about: None };
+        let publish = Publish { to, payload: vec![0; 100].into(), about: None, entry: None };
         // Header 2, topic 2 + 15, packet id 2, payload 100; MQTT 5: length 1, property 3 + 4.
         let size = |version| packet_size(&message(&publish, version), version);
         assert_eq!(size(Version::V3), 121);

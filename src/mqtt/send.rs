@@ -88,6 +88,9 @@ impl Bridge {
     }
 
     fn tell_acked(&self, publish: Publish) {
+        if let Some(number) = publish.entry {
+            self.intake.inbox.let_go(number);
+        }
         if let Some(id) = publish.about {
             self.to.acked.do_send(Acked(id));
         }
@@ -146,7 +149,7 @@ impl Handler<Sent> for Bridge {
                 if let Some(publish) = self.window.settle(ticket) {
                     self.counters.acked += 1;
                     self.tell_acked(publish);
-                    self.hand_on(ctx);
+                    self.go_on(ctx);
                 }
             }
             Err(error) => match refusal(&error) {

@@ -132,7 +132,7 @@ mod tests {
 
     fn publish(n: u8) -> Publish {
         let topic = Topic::Thing("d".parse().unwrap(), ThingTopic::StateSet);
-        Publish { to: Destination::Topic(topic), payload: Arc::new([n]), about: None }
+        Publish { to: Destination::Topic(topic), payload: Arc::new([n]), about: None, entry: None }
     }
 
     fn send(window: &mut Window) -> Option<(u64, u8)> {

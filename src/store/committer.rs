@@ -5,13 +5,15 @@ use std::{cell::Cell, sync::Arc, time::Instant};
 use log::error;
 
 use super::{
-    Commit, Committed, Target,
+    Commit, Committed, Target, Told,
     fault::Fault,
     lane::{Lane, Report},
     lock::Lock,
     queue::{Batch, Queue},
+    told::Tolds,
     writer::{Locked, Write, Writer},
 };
+use crate::protocol::ThingId;
 
 /// Keeps what is to be committed until it is, and says so to those who wait.
 pub(super) struct Committer {
@@ -20,22 +22,56 @@ pub(super) struct Committer {
     /// Halves of a batch that the database refused: they go before the queue.
     ahead: Vec<Batch>,
     session: Option<i64>,
+    forget: Option<i64>,
+    tolds: Tolds,
+    /// Whether nothing should be left for later.
+    pub(super) is_ending: bool,
     batch_rows: usize,
     batch_bytes: usize,
 }
 
 impl Committer {
     pub(super) fn new(lane: Lane<Writer>, batch_rows: usize, batch_bytes: usize) -> Self {
-        let (queue, ahead) = (Queue::default(), Vec::new());
-        Self { lane, queue, ahead, session: None, batch_rows, batch_bytes }
+        Self {
+            lane,
+            queue: Queue::default(),
+            ahead: Vec::new(),
+            session: None,
+            forget: None,
+            tolds: Tolds::default(),
+            is_ending: false,
+            batch_rows,
+            batch_bytes,
+        }
     }
 
     pub(super) fn put(&mut self, commit: Commit) {
+        self.tolds.void(&commit.id);
         self.queue.put(Arc::new(commit));
     }
 
     pub(super) fn keep_session(&mut self, session: i64) {
         self.session = Some(session);
+    }
+
+    pub(super) fn forget_before(&mut self, epoch: i64) {
+        self.forget = Some(epoch);
+    }
+
+    pub(super) fn told(&mut self, Told { id, revision }: Told, now: Instant) {
+        if !self.queue.has(&id) {
+            self.tolds.put(id, revision, now);
+        }
+    }
+
+    /// Whether a commit of this twin is not over yet.
+    pub(super) fn is_about(&self, id: &ThingId) -> bool {
+        let has = |batch: &Batch| batch.iter().any(|commit| commit.id == *id);
+        let under_way = self.lane.job().is_some_and(|job| match job {
+            Write::Twins(batch) => has(batch),
+            Write::Told(_) | Write::Session(_) | Write::Forget(_) | Write::Ping => false,
+        });
+        under_way || self.queue.has(id) || self.ahead.iter().any(has)
     }
 
     /// Whether there is nothing left to write.
@@ -44,20 +80,29 @@ impl Committer {
             && self.queue.is_empty()
             && self.ahead.is_empty()
             && self.session.is_none()
+            && self.forget.is_none()
+            && self.tolds.is_empty()
     }
 
     /// Starts the next transaction, unless one is under way.
     pub(super) fn next(&mut self, now: Instant) {
         if self.lane.is_ready(now)
-            && let Some(job) = self.take_job()
+            && let Some(job) = self.take_job(now)
         {
             self.lane.give(job, now);
         }
     }
 
-    fn take_job(&mut self) -> Option<Write> {
+    fn take_job(&mut self, now: Instant) -> Option<Write> {
         if let Some(session) = self.session.take() {
             return Some(Write::Session(session));
+        }
+        if let Some(epoch) = self.forget.take() {
+            return Some(Write::Forget(epoch));
+        }
+        let is_idle = self.ahead.is_empty() && self.queue.is_empty();
+        if self.tolds.is_due(is_idle, self.is_ending, now) {
+            return Some(Write::Told(self.tolds.take()));
         }
         if let Some(batch) = self.ahead.pop() {
             return Some(Write::Twins(batch));
@@ -77,8 +122,11 @@ impl Committer {
             (Write::Session(number), Err(Fault::Refused(reason))) => {
                 error!("the number of session {number} was not kept: {reason}");
             }
-            (job, Err(Fault::Lost(_) | Fault::Away(_))) => self.put_back(job),
-            (Write::Session(_) | Write::Ping, Ok(())) => {}
+            (Write::Told(_) | Write::Forget(_), Err(Fault::Refused(reason))) => {
+                error!("what is told was not written down, and is told again: {reason}");
+            }
+            (job, Err(Fault::Lost(_) | Fault::Away(_))) => self.put_back(job, now),
+            (Write::Told(_) | Write::Forget(_) | Write::Session(_) | Write::Ping, Ok(())) => {}
             (Write::Ping, Err(Fault::Refused(_))) => {}
         }
     }
@@ -94,7 +142,7 @@ impl Committer {
         self.ahead.push(batch);
     }
 
-    fn put_back(&mut self, job: Write) {
+    fn put_back(&mut self, job: Write, now: Instant) {
         match job {
             Write::Twins(batch) => {
                 while let Some(half) = self.ahead.pop() {
@@ -105,6 +153,14 @@ impl Committer {
             Write::Session(number) => {
                 self.session.get_or_insert(number);
             }
+            Write::Told(told) => {
+                for (id, revision) in told {
+                    self.told(Told { id, revision }, now);
+                }
+            }
+            Write::Forget(epoch) => {
+                self.forget.get_or_insert(epoch);
+            }
             Write::Ping => {}
         }
     }
@@ -112,7 +168,7 @@ impl Committer {
     /// Gives a transaction up that takes too long; it is tried again on another connection.
     pub(super) fn abandon(&mut self, now: Instant) {
         if let Some(job) = self.lane.abandon(now) {
-            self.put_back(job);
+            self.put_back(job, now);
         }
     }
 }

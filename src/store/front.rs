@@ -7,9 +7,10 @@ use std::{
 };
 
 use actix::prelude::*;
+use tokio::sync::oneshot;
 
 use super::{
-    Commit, Health, ListUnsettled, Load, SaveSession, StoreSettings,
+    Commit, Finish, ForgetBefore, Health, ListUnsettled, Load, SaveSession, StoreSettings, Told,
     asker::Asker,
     committer::{self, Committer},
     lane::{Lane, Report, Work},
@@ -37,6 +38,10 @@ pub struct Store {
     watch: Watch,
     commit_timeout: Duration,
     flushes: bool,
+    /// Loads that wait for the end of commits.
+    held_loads: Vec<Load>,
+    /// Who waits until everything is written.
+    finishing: Vec<oneshot::Sender<()>>,
 }
 
 impl Store {
@@ -59,11 +64,16 @@ impl Store {
             watch: Watch::new(target, health),
             commit_timeout,
             flushes: false,
+            held_loads: Vec::new(),
+            finishing: Vec::new(),
         }
     }
 
     /// Does what can be done now, and says how the database does.
     fn go_on(&mut self, now: Instant) {
+        for load in std::mem::take(&mut self.held_loads) {
+            self.load(load);
+        }
         self.committer.next(now);
         self.loader.next(now);
         self.asker.next(now);
@@ -74,6 +84,14 @@ impl Store {
             .or_else(|| self.loader.lane.trouble())
             .or_else(|| self.asker.lane.trouble());
         self.watch.observe(trouble, now);
+    }
+
+    fn load(&mut self, load: Load) {
+        if load.after_commits && self.committer.is_about(&load.id) {
+            self.held_loads.push(load);
+        } else {
+            self.loader.put(load);
+        }
     }
 
     /// Lets what else is in the mailbox go along with this, and then goes on.
@@ -89,7 +107,15 @@ impl Store {
         self.limit_time(now);
         self.go_on(now);
         self.ping(now);
-        if !ctx.connected() && self.committer.is_done() {
+        self.committer.is_ending |= !ctx.connected();
+        if !self.committer.is_done() {
+            return;
+        }
+        for tell in self.finishing.drain(..) {
+            // Who no longer waits needs no answer.
+            tell.send(()).ok();
+        }
+        if !ctx.connected() {
             ctx.stop();
         }
     }
@@ -223,11 +249,41 @@ impl Handler<SaveSession> for Store {
     }
 }
 
+impl Handler<ForgetBefore> for Store {
+    type Result = ();
+
+    fn handle(&mut self, ForgetBefore(epoch): ForgetBefore, ctx: &mut Context<Self>) {
+        self.committer.forget_before(epoch);
+        self.flush_soon(ctx);
+    }
+}
+
+impl Handler<Told> for Store {
+    type Result = ();
+
+    /// It is not urgent: the next look is soon enough.
+    fn handle(&mut self, told: Told, _: &mut Context<Self>) {
+        self.committer.told(told, Instant::now());
+    }
+}
+
+impl Handler<Finish> for Store {
+    type Result = ResponseFuture<()>;
+
+    /// Answered at a later look, when what else is on its way has come.
+    fn handle(&mut self, Finish: Finish, _: &mut Context<Self>) -> Self::Result {
+        let (tell, told) = oneshot::channel();
+        self.committer.is_ending = true;
+        self.finishing.push(tell);
+        Box::pin(async move { drop(told.await) })
+    }
+}
+
 impl Handler<Load> for Store {
     type Result = ();
 
     fn handle(&mut self, load: Load, ctx: &mut Context<Self>) {
-        self.loader.put(load);
+        self.load(load);
         self.flush_soon(ctx);
     }
 }

@@ -93,6 +93,11 @@ impl<W: Work> Lane<W> {
         self.job.as_ref().map(|(_, since)| now.duration_since(*since))
     }
 
+    /// What it is at.
+    pub(super) fn job(&self) -> Option<&W::Job> {
+        self.job.as_ref().map(|(job, _)| job)
+    }
+
     /// What the database does not do for this lane at present.
     pub(super) fn trouble(&self) -> Option<&str> {
         self.trouble.as_deref()

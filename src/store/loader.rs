@@ -31,7 +31,7 @@ impl Loader {
         Self { lane, waiting: HashMap::new(), order: VecDeque::new(), under_way: HashMap::new() }
     }
 
-    pub(super) fn put(&mut self, Load { id, reply }: Load) {
+    pub(super) fn put(&mut self, Load { id, reply, .. }: Load) {
         self.wait(id, vec![reply]);
     }
 
@@ -58,11 +58,12 @@ impl Loader {
     /// Takes in what came of a query.
     pub(super) fn finished(&mut self, report: Report<Reader>, now: Instant) {
         match self.lane.finish(report, now) {
-            Some((_, Ok(Found::Twins(mut rows)))) => {
+            Some((_, Ok(Found::Twins(mut rows, deleted)))) => {
                 for (id, replies) in self.under_way.drain() {
                     let row = rows.remove(id.as_str());
+                    let deleted = deleted.get(id.as_str()).copied();
                     for reply in replies {
-                        reply.do_send(Loaded { id: id.clone(), row: row.clone() });
+                        reply.do_send(Loaded { id: id.clone(), row: row.clone(), deleted });
                     }
                 }
             }

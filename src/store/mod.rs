@@ -9,6 +9,7 @@
 mod asker;
 mod committer;
 mod connection;
+mod deleted;
 mod error;
 mod fault;
 mod front;
@@ -24,7 +25,9 @@ mod rows;
 mod schema;
 mod start;
 mod target;
+mod told;
 mod twins;
+mod untold;
 mod watch;
 mod writer;
 
@@ -51,11 +54,26 @@ pub struct Commit {
     pub change: Change,
     /// The number of the last inbox entry in it.
     pub applied: Applied,
-    /// Whether something of this change is still to be told.
-    pub untold: bool,
     /// Who is told when it is done.
     pub reply: Recipient<Committed>,
 }
+
+/// Everything of a twin up to this revision is told: its row need not be told again after a crash.
+///
+/// It is written down in its own time: with others, and only if the row has not changed by then.
+#[derive(Clone, Debug, PartialEq, Eq, Message)]
+#[rtype(result = "()")]
+pub struct Told {
+    /// Whose twin it is.
+    pub id: ThingId,
+    /// The revision.
+    pub revision: u64,
+}
+
+/// No message that came before this epoch will be handed on again: what was kept for that can go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Message)]
+#[rtype(result = "()")]
+pub struct ForgetBefore(pub i64);
 
 /// What a commit does to a twin's row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,10 +84,10 @@ pub enum Change {
     Delete,
 }
 
-/// The last entry of the inbox that a row holds. Numbers are compared within one epoch only.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// The last entry of the inbox that a row holds. Epochs rise from start to start, so that these are in order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Applied {
-    /// Which inbox the number is of.
+    /// The start of the manager at which the entry came.
     pub epoch: i64,
     /// The entry's number; 0 before the first.
     pub number: u64,
@@ -93,6 +111,8 @@ pub struct Committed {
 pub struct Load {
     /// Whose twin.
     pub id: ThingId,
+    /// Whether commits of it may be under way, which have to be over first.
+    pub after_commits: bool,
     /// Who gets it.
     pub reply: Recipient<Loaded>,
 }
@@ -105,6 +125,8 @@ pub struct Loaded {
     pub id: ThingId,
     /// Its row, if there is one.
     pub row: Option<Row>,
+    /// The inbox entry that deleted it, if there is no row and that entry may come again.
+    pub deleted: Option<Applied>,
 }
 
 /// A twin's row.
@@ -140,6 +162,11 @@ pub struct Unsettled(pub Vec<ThingId>);
 #[rtype(result = "()")]
 pub struct SaveSession(pub i64);
 
+/// Waits until everything is written, what can wait included: the end is near.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct Finish;
+
 /// Whether the database answers.
 #[derive(Clone, Debug, PartialEq, Eq, Message)]
 #[rtype(result = "()")]
@@ -164,8 +191,12 @@ pub struct StoreSettings {
 }
 
 /// What the database held when it was opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Opening {
+    /// The number of this start, above that of any other on this database.
+    pub epoch: i64,
+    /// The things whose last change may not have been told.
+    pub untold: Vec<ThingId>,
     /// The session at the broker that presence was last learnt in; 0 if none.
     pub session: i64,
     /// How many twins there are.

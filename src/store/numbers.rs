@@ -7,6 +7,9 @@ use super::{connection::Db, schema::twin_manager};
 /// The session at the broker.
 pub(super) const SESSION: &str = "session";
 
+/// The last start of a manager.
+pub(super) const EPOCH: &str = "epoch";
+
 /// Nothing in itself: it is written to see whether the database takes anything.
 pub(super) const PROBE: &str = "probe";
 

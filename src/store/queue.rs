@@ -22,6 +22,11 @@ impl Queue {
         self.order.is_empty()
     }
 
+    /// Whether a commit of this twin waits.
+    pub(super) fn has(&self, id: &ThingId) -> bool {
+        self.newest.contains_key(id)
+    }
+
     /// Takes a commit in, in place of an older one of that twin.
     pub(super) fn put(&mut self, commit: Arc<Commit>) {
         if self.keep_newer(&commit) {
@@ -114,7 +119,6 @@ mod tests {
             revision,
             change: Change::Delete,
             applied: Applied::default(),
-            untold: false,
             reply: Deaf.start().recipient(),
         })
     }

@@ -7,11 +7,15 @@ use std::{
     time::Duration,
 };
 
-use diesel::r2d2::{NopErrorHandler, Pool, PooledConnection, R2D2Connection};
+use diesel::{
+    QueryResult,
+    r2d2::{NopErrorHandler, Pool, PooledConnection, R2D2Connection},
+};
 
 use super::{
-    Row, Target,
-    connection::Opener,
+    Applied, Row, Target,
+    connection::{Db, Opener},
+    deleted,
     fault::Fault,
     lane::{Lane, Report, Work},
     reach, twins,
@@ -32,7 +36,8 @@ pub(super) enum Read {
 
 /// What was read.
 pub(super) enum Found {
-    Twins(HashMap<String, Row>),
+    /// Rows by id, and what was deleted of the rest.
+    Twins(HashMap<String, Row>, HashMap<String, Applied>),
     Unsettled(Vec<ThingId>),
     Pong,
 }
@@ -95,7 +100,7 @@ impl Work for Reader {
         }
         let result = self.readers.get().and_then(|mut db| {
             let found = match job {
-                Read::Twins(ids) => twins::load(&mut db, ids).map(Found::Twins),
+                Read::Twins(ids) => load(&mut db, ids),
                 Read::Unsettled { after, limit } => {
                     twins::unsettled(&mut db, after.as_ref(), *limit).map(Found::Unsettled)
                 }
@@ -107,6 +112,13 @@ impl Work for Reader {
         // Nothing that is read is refused for good.
         result.map_err(|fault| Fault::Away(fault.reason().to_owned()))
     }
+}
+
+fn load(db: &mut Db, ids: &[ThingId]) -> QueryResult<Found> {
+    let rows = twins::load(db, ids)?;
+    let missing: Vec<_> = ids.iter().filter(|id| !rows.contains_key(id.as_str())).collect();
+    let deleted = deleted::load(db, &missing)?;
+    Ok(Found::Twins(rows, deleted))
 }
 
 /// A lane that reads: each thread but the first takes the place of one that got no answer.

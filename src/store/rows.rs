@@ -33,7 +33,6 @@ impl<'a> NewTwin<'a> {
         record: &'a Record,
         revision: u64,
         applied: Applied,
-        untold: bool,
     ) -> Self {
         Self {
             client_id: id.as_str(),
@@ -51,7 +50,8 @@ impl<'a> NewTwin<'a> {
             online: record.online,
             session: record.session,
             unsettled: record.unsettled,
-            untold,
+            // Somebody is told of each change, and it is for who tells to say when that is done.
+            untold: true,
         }
     }
 }

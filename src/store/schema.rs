@@ -27,6 +27,16 @@ diesel::table! {
 }
 
 diesel::table! {
+    /// Twins that were deleted, and the inbox entry that did it.
+    twin_deleted (client_id) {
+        #[sql_name = "clientId"]
+        client_id -> Text,
+        applied_epoch -> BigInt,
+        applied_number -> BigInt,
+    }
+}
+
+diesel::table! {
     /// The manager's own numbers, by name.
     twin_manager (name) {
         name -> Text,

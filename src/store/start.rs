@@ -6,7 +6,7 @@ use actix::prelude::*;
 
 use super::{
     Health, Opening, Store, StoreError, StoreSettings, Target, connection::Db, lock::Lock,
-    migrations, numbers, twins, writer::Locked,
+    migrations, numbers, twins, untold, writer::Locked,
 };
 
 /// How long a server may take to let us in; migrations take as long as they like.
@@ -17,17 +17,18 @@ const PATIENCE: Duration = Duration::from_secs(6);
 /// Opens the database, brings its tables to the present form, and starts the actor before it.
 ///
 /// The actor runs on the current arbiter. `health` hears when the database goes away, and when it
-/// is back; until then it is here.
+/// is back; until then it is here. This start's epoch is `epoch`, or later if the database has seen that one.
 ///
 /// # Errors
 /// [`StoreError`], also if another manager works on the database.
 pub fn start(
     settings: StoreSettings,
+    epoch: i64,
     health: Recipient<Health>,
 ) -> Result<(Addr<Store>, Opening), StoreError> {
     let (lock, mut connection) = enter(&settings.target)?;
     migrations::run(&settings.target, connection.db())?;
-    let opening = read_opening(&settings.target, connection.db())?;
+    let opening = read_opening(&settings.target, epoch, connection.db())?;
     let store = Store::create(|ctx| Store::new(settings, lock, connection, health, ctx));
     Ok((store, opening))
 }
@@ -76,10 +77,14 @@ fn check_reading(target: &Target, db: &mut Db) -> Result<(), StoreError> {
     Err(StoreError::Broken { target: target.clone(), reason })
 }
 
-fn read_opening(target: &Target, db: &mut Db) -> Result<Opening, StoreError> {
-    let of_query = |error| StoreError::of_query(target, error);
+fn read_opening(target: &Target, epoch: i64, db: &mut Db) -> Result<Opening, StoreError> {
     check_reading(target, db)?;
-    let session = numbers::get(db, numbers::SESSION).map_err(of_query)?;
-    let things = twins::number(db).map_err(of_query)?;
-    Ok(Opening { session, things })
+    let mut read = || {
+        let epoch = epoch.max(numbers::get(db, numbers::EPOCH)?.saturating_add(1));
+        numbers::put(db, numbers::EPOCH, epoch)?;
+        let session = numbers::get(db, numbers::SESSION)?;
+        let (untold, things) = (untold::list(db)?, twins::number(db)?);
+        Ok(Opening { epoch, untold, session, things })
+    };
+    read().map_err(|error| StoreError::of_query(target, error))
 }

@@ -10,6 +10,7 @@ use diesel::{RunQueryDsl, connection::SimpleConnection, dsl::sql, r2d2::R2D2Conn
 use super::{
     Change, StoreError, Target,
     connection::{self, Db},
+    deleted,
     fault::Fault,
     lane::Work,
     lock::Lock,
@@ -17,14 +18,19 @@ use super::{
     queue::{Batch, size},
     reach,
     rows::NewTwin,
-    twins,
+    twins, untold,
 };
+use crate::protocol::ThingId;
 
 /// One thing to write.
 #[derive(Clone)]
 pub(super) enum Write {
     Twins(Batch),
+    /// These revisions are told.
+    Told(Vec<(ThingId, u64)>),
     Session(i64),
+    /// Nothing from before this epoch comes again.
+    Forget(i64),
     /// Nothing: it keeps the connection, and shows whether it works.
     Ping,
 }
@@ -89,6 +95,12 @@ impl Writer {
         let connection = self.connection.insert(connection);
         let result = match job {
             Write::Twins(batch) => write(connection, batch, abandoned),
+            Write::Told(told) => {
+                transaction(&mut connection.db, abandoned, |db| untold::clear(db, told))
+            }
+            Write::Forget(epoch) => {
+                transaction(&mut connection.db, abandoned, |db| deleted::forget(db, *epoch))
+            }
             Write::Session(number) => transaction(&mut connection.db, abandoned, |db| {
                 numbers::put(db, numbers::SESSION, *number)
             }),
@@ -147,9 +159,12 @@ fn put_all(db: &mut Db, batch: &Batch) -> diesel::QueryResult<()> {
         match &commit.change {
             Change::Put(record) => {
                 let (revision, applied) = (commit.revision, commit.applied);
-                rows.push(NewTwin::new(&commit.id, record, revision, applied, commit.untold));
+                rows.push(NewTwin::new(&commit.id, record, revision, applied));
             }
-            Change::Delete => twins::delete(db, &commit.id, commit.revision)?,
+            Change::Delete => {
+                twins::delete(db, &commit.id, commit.revision)?;
+                deleted::put(db, &commit.id, commit.applied)?;
+            }
         }
     }
     twins::put(db, &rows)

@@ -65,7 +65,10 @@ pub enum Event {
     /// A client has the twin forgotten.
     Delete,
     /// The manager has started, or has lost its session at the broker.
-    Resumed,
+    Resumed {
+        /// Whether what was committed before may not have been told.
+        untold: bool,
+    },
     /// A delta has waited for its answer for so long that it is sent again, for the n-th time.
     RetryDue(u32),
 }

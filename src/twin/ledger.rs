@@ -20,10 +20,14 @@ pub(super) struct Ledger {
     pub(super) open: BTreeMap<Path, Trn>,
     /// Whether the thing has ever reported.
     pub(super) reported: bool,
+    /// Whether the thing was asked for its whole state, and has not told it since.
+    pub(super) asked: bool,
     /// When the thing last said LC/ON.
     pub(super) connected: Option<Timestamp>,
     /// The trn of the state that it was sent then, until it reports at or above it.
     pub(super) restored: Option<Option<Trn>>,
+    /// Whether nothing that counts was heard of it since.
+    pub(super) unheard: bool,
 }
 
 impl Ledger {
@@ -98,8 +102,10 @@ impl Ledger {
             sent: self.sent,
             open: self.open.iter().map(|(path, trn)| (path.clone(), trn.get())).collect(),
             reported: Some(self.reported),
+            asked: self.asked,
             connected: self.connected.map(|at| at.0),
             restored: self.restored.map(|trn| trn.map(Trn::get)),
+            unheard: self.unheard,
         };
         serde_json::to_string(&stored).unwrap_or_default()
     }
@@ -116,8 +122,10 @@ impl Ledger {
             sent: stored.sent,
             open: open.filter_map(|(path, trn)| Some((path, Trn::new(trn)?))).collect(),
             reported: stored.reported.unwrap_or(has_reported),
+            asked: stored.asked,
             connected: stored.connected.map(Timestamp),
             restored: stored.restored.map(|trn| trn.and_then(Trn::new)),
+            unheard: stored.unheard,
         })
     }
 }
@@ -131,10 +139,19 @@ struct Stored {
     sent: bool,
     open: Vec<(Path, u32)>,
     reported: Option<bool>,
+    #[serde(skip_serializing_if = "is_false")]
+    asked: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     connected: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none", with = "double_option")]
     restored: Option<Option<u32>>,
+    #[serde(skip_serializing_if = "is_false")]
+    unheard: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// Tells `null`, restored without a trn, from a member that is not there.

@@ -21,7 +21,7 @@ impl Twin {
             | Event::Gone
             | Event::Reported(_)
             | Event::Set { .. }
-            | Event::Resumed
+            | Event::Resumed { .. }
             | Event::RetryDue(_) => {}
         }
         let mut step = Step::new(self.clone(), moment);
@@ -34,7 +34,7 @@ impl Twin {
                 self.check_version(version)?;
                 step.set(&members);
             }
-            Event::Resumed => step.resumed(),
+            Event::Resumed { untold } => step.resumed(untold),
             Event::RetryDue(attempt) => step.retry(attempt),
             Event::Get | Event::Delete => {}
         }
@@ -71,7 +71,7 @@ pub(super) struct Step<'a> {
     /// Whether a document changed, other than in its trn.
     changed: bool,
     /// Whether the twin is told at the end.
-    answered: bool,
+    pub(super) answered: bool,
     pub(super) tell: Vec<Tell>,
     pub(super) retry: Retry,
 }
@@ -162,10 +162,14 @@ impl<'a> Step<'a> {
             self.send_unsent();
             return self.resume_retry(was);
         }
+        self.twin.ledger.unheard = false;
         if !self.twin.ledger.reported && report.kind == ReportKind::Delta {
-            self.tell.push(Tell::AskState);
+            self.ask_state();
         }
         self.twin.ledger.reported = true;
+        if report.kind == ReportKind::State {
+            self.twin.ledger.asked = false;
+        }
         let lowers = self.is_rebooting() && report.kind == ReportKind::Delta;
         if let Some(trn) = trn {
             self.twin.ledger.receive(trn);

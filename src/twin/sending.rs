@@ -10,11 +10,9 @@ impl Step<'_> {
         self.twin.presence = Presence::Online;
         self.twin.ledger.connected = Some(self.moment.now);
         if !self.twin.ledger.reported {
-            self.tell.push(Tell::AskState);
-            return;
+            return self.ask_state();
         }
-        self.twin.ledger.restored = Some(self.twin.reported.trn());
-        self.tell.push(Tell::ToThing(to_thing("state", &State(&self.twin.reported))));
+        self.restore();
         if self.is_unsettled() {
             if self.twin.ledger.sent {
                 self.renew_trn();
@@ -37,11 +35,47 @@ impl Step<'_> {
         }
     }
 
+    /// Asks the thing for all that it is.
+    pub(super) fn ask_state(&mut self) {
+        self.twin.ledger.asked = true;
+        self.tell.push(Tell::AskState);
+    }
+
+    /// Gives the thing back what it was.
+    fn restore(&mut self) {
+        self.twin.ledger.restored = Some(self.twin.reported.trn());
+        self.twin.ledger.unheard = true;
+        self.tell.push(Tell::ToThing(to_thing("state", &State(&self.twin.reported))));
+    }
+
     /// The start of the manager, or the loss of its session: rules 7 and 11.
-    pub(super) fn resumed(&mut self) {
+    pub(super) fn resumed(&mut self, untold: bool) {
+        if untold && self.twin.exists() {
+            self.tell_again();
+        }
         self.send_unsent();
         if self.is_unsettled() && self.twin.ledger.sent && self.may_hear() {
             self.plan_retry(1);
+        }
+    }
+
+    /// Rule 11: what the twin's last change may not have told, as it is now. What was sent to the thing goes out
+    /// under its old trn; that is no new wish.
+    fn tell_again(&mut self) {
+        self.answered = true;
+        if self.twin.presence == Presence::Offline {
+            return;
+        }
+        if self.twin.ledger.asked {
+            self.tell.push(Tell::AskState);
+        }
+        if self.twin.ledger.unheard {
+            // The thing may know of its restore only from now on: so long its defaults may still come.
+            self.twin.ledger.connected = Some(self.moment.now);
+            self.restore();
+        }
+        if self.is_unsettled() && self.twin.ledger.sent && self.may_hear() {
+            self.tell.push(self.delta());
         }
     }
 

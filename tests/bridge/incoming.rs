@@ -1,7 +1,7 @@
 //! What the broker sends.
 
 use twinthing::{
-    mqtt::{Close, Destination, MqttSettings, Publish, Quiesce, Respond},
+    mqtt::{Close, Destination, InboxSettings, MqttSettings, Publish, Quiesce, Respond},
     protocol::{ThingTopic, Topic},
 };
 
@@ -9,7 +9,7 @@ use crate::{
     VERSIONS,
     broker::Broker,
     peer::Peer,
-    rig::{Rig, pair, settings, until},
+    rig::{Rig, in_memory, pair, settings, until},
 };
 
 #[actix::test]
@@ -25,7 +25,7 @@ async fn messages_are_handed_on_in_order_under_rising_numbers() {
         // The manager hears its own LC/ON first.
         until("101 messages", || rig.arrived.len() == 101).await;
         let arrived = rig.arrived.all();
-        assert!(arrived.windows(2).all(|two| two[0].number < two[1].number));
+        assert!(arrived.windows(2).all(|two| two[0].place < two[1].place));
         assert!(arrived.windows(2).all(|two| two[0].at <= two[1].at));
         let expected: Vec<_> = (0..100).map(|n| n.to_string()).collect();
         assert_eq!(rig.payloads()[1..], expected);
@@ -48,7 +48,7 @@ async fn payloads_come_as_they_were_even_empty_or_not_text() {
         until("both messages", || rig.arrived.len() == 3).await;
         let arrived = rig.arrived.all();
         assert!(arrived[1].payload.is_empty());
-        assert_eq!(arrived[2].payload, [0xff, 0, 0xfe]);
+        assert_eq!(*arrived[2].payload, [0xff, 0, 0xfe]);
     }
 }
 
@@ -74,7 +74,12 @@ async fn response_topic_and_correlation_come_in_and_go_out() {
     assert_eq!(rig.count().await.ignored_response_topic, 1);
 
     let payload = b"answer".as_slice().into();
-    rig.bridge.do_send(Publish { to: Destination::Response(first), payload, about: None });
+    rig.bridge.do_send(Publish {
+        to: Destination::Response(first),
+        payload,
+        about: None,
+        entry: None,
+    });
     let answer = peer.message().await;
     assert_eq!(answer.topic, "TNG/app/TPC/RES/1");
     let properties = answer.properties.unwrap();
@@ -96,7 +101,7 @@ async fn retained_messages_and_bad_topics_are_ignored_and_counted() {
         let counters = rig.count().await;
         assert_eq!((counters.received, counters.ignored_topic), (3, 1));
         assert_eq!(counters.ignored_retained, 1);
-        rig.arrived.all().iter().for_each(|a| rig.finish(a.number));
+        rig.arrived.all().iter().for_each(|a| rig.finish(a.place.number));
         rig.bridge.send(Quiesce).await.unwrap();
     }
 }
@@ -136,8 +141,8 @@ async fn no_more_entries_are_under_way_than_allowed() {
     until("three are handed on", || rig.arrived.len() == 3).await;
     for done in 0..8 {
         assert_eq!(rig.arrived.len(), done + 3);
-        rig.finish(rig.arrived.all()[done].number);
-        rig.finish(rig.arrived.all()[done].number);
+        rig.finish(rig.arrived.all()[done].place.number);
+        rig.finish(rig.arrived.all()[done].place.number);
         until("one more", || rig.arrived.len() == done + 4).await;
         rig.count().await;
     }
@@ -149,9 +154,9 @@ async fn a_full_inbox_disconnects_until_it_is_drained_and_nothing_is_lost() {
     for version in VERSIONS {
         let broker = Broker::start();
         let mut peer = Peer::connect(broker.port(), "peer").await;
-        let given =
-            MqttSettings { version, inbox_bytes: 20_000, under_way: 10, ..settings(broker.port()) };
-        let rig = Rig::ready(given, &mut peer).await;
+        let given = MqttSettings { version, under_way: 10, ..settings(broker.port()) };
+        let inbox = InboxSettings { bytes: 20_000, ..in_memory() };
+        let rig = Rig::ready_on(given, &inbox, &mut peer).await;
         peer.subscribe("TNG/mgr/LC/OFF").await;
         for n in 0..200 {
             peer.publish("TNG/d1/TWIN/SET", format!("{n:0>500}")).await;
@@ -161,7 +166,7 @@ async fn a_full_inbox_disconnects_until_it_is_drained_and_nothing_is_lost() {
         let mut done = 0;
         until("all have come", || {
             for arrived in rig.arrived.all().iter().skip(done) {
-                rig.finish(arrived.number);
+                rig.finish(arrived.place.number);
                 done += 1;
             }
             rig.payloads().contains(&format!("{:0>500}", 199))

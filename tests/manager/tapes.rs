@@ -10,9 +10,15 @@ use actix::prelude::*;
 use serde_json::Value;
 use twinthing::{
     manager::{ManagerSettings, Peers, Router},
-    mqtt::{self, Acked, Arrived, AsksFirst, Count, Destination, Done, Link, Publish, Respond},
+    mqtt::{
+        self, Acked, Arrived, AsksFirst, Count, Destination, Done, HandOnAgain, Link, Place,
+        Poison, Publish, Replayed, Respond,
+    },
     protocol::{ThingId, Timestamp},
-    store::{Change, Commit, Committed, ListUnsettled, Load, Loaded, Row, SaveSession, Unsettled},
+    store::{
+        Applied, Change, Commit, Committed, ForgetBefore, ListUnsettled, Load, Loaded, Row,
+        SaveSession, Told, Unsettled,
+    },
     twin::{Rules, Twin},
 };
 
@@ -21,7 +27,13 @@ use twinthing::{
 pub struct Heard {
     pub published: Vec<(String, String)>,
     pub about: Vec<Option<ThingId>>,
+    pub entries: Vec<Option<u64>>,
     pub done: Vec<u64>,
+    pub poison: Vec<(u64, String)>,
+    pub again: Vec<u64>,
+    pub told: Vec<(String, u64)>,
+    pub forgotten: Vec<i64>,
+    pub deleted: HashMap<ThingId, Applied>,
     pub asks_first: Vec<bool>,
     pub loads: Vec<String>,
     pub rows: HashMap<ThingId, Row>,
@@ -53,6 +65,7 @@ impl Handler<Publish> for Recorder {
         let mut heard = self.0.lock().unwrap();
         heard.published.push((topic, payload));
         heard.about.push(publish.about.clone());
+        heard.entries.push(publish.entry);
         if let (Some(id), false, Some(router)) = (publish.about, heard.holds_acks, &heard.router) {
             router.do_send(Acked(id));
         }
@@ -64,6 +77,38 @@ impl Handler<Done> for Recorder {
 
     fn handle(&mut self, Done(number): Done, _: &mut Self::Context) {
         self.0.lock().unwrap().done.push(number);
+    }
+}
+
+impl Handler<Poison> for Recorder {
+    type Result = ();
+
+    fn handle(&mut self, Poison { number, reason }: Poison, _: &mut Self::Context) {
+        self.0.lock().unwrap().poison.push((number, reason));
+    }
+}
+
+impl Handler<HandOnAgain> for Recorder {
+    type Result = ();
+
+    fn handle(&mut self, HandOnAgain(numbers): HandOnAgain, _: &mut Self::Context) {
+        self.0.lock().unwrap().again.extend(numbers);
+    }
+}
+
+impl Handler<Told> for Recorder {
+    type Result = ();
+
+    fn handle(&mut self, Told { id, revision }: Told, _: &mut Self::Context) {
+        self.0.lock().unwrap().told.push((id.to_string(), revision));
+    }
+}
+
+impl Handler<ForgetBefore> for Recorder {
+    type Result = ();
+
+    fn handle(&mut self, ForgetBefore(epoch): ForgetBefore, _: &mut Self::Context) {
+        self.0.lock().unwrap().forgotten.push(epoch);
     }
 }
 
@@ -96,9 +141,10 @@ impl Handler<Load> for Recorder {
     }
 }
 
-pub fn answer(heard: &Heard, Load { id, reply }: Load) {
+pub fn answer(heard: &Heard, Load { id, reply, .. }: Load) {
     let row = heard.rows.get(&id).cloned();
-    reply.do_send(Loaded { id, row });
+    let deleted = heard.deleted.get(&id).copied();
+    reply.do_send(Loaded { id, row, deleted });
 }
 
 impl Handler<Commit> for Recorder {
@@ -114,14 +160,17 @@ impl Handler<Commit> for Recorder {
 }
 
 pub fn store(heard: &mut Heard, commit: Commit) {
-    let Commit { id, revision, change, applied, untold, reply } = commit;
+    let Commit { id, revision, change, applied, reply } = commit;
     let refused = heard.refuses.clone();
     if refused.is_none() {
         match change {
             Change::Put(record) => {
-                heard.rows.insert(id.clone(), Row { record: *record, applied, untold });
+                heard.rows.insert(id.clone(), Row { record: *record, applied, untold: true });
             }
-            Change::Delete => drop(heard.rows.remove(&id)),
+            Change::Delete => {
+                heard.rows.remove(&id);
+                heard.deleted.insert(id.clone(), applied);
+            }
         }
     }
     reply.do_send(Committed { id, revision, refused });
@@ -154,6 +203,7 @@ impl Handler<SaveSession> for Recorder {
 pub struct Service {
     pub router: Addr<Router>,
     pub tape: Tape,
+    epoch: i64,
     number: u64,
     session: i64,
 }
@@ -169,6 +219,7 @@ pub fn settings() -> ManagerSettings {
         retry_rate: 1000,
         stats: Duration::from_millis(50),
         epoch: 1,
+        untold: Vec::new(),
         things: 0,
         apply: Twin::apply,
     }
@@ -180,6 +231,13 @@ impl Service {
     }
 
     pub fn start_with(settings: ManagerSettings, tape: Tape) -> Self {
+        let service = Self::start_unlinked(settings, tape);
+        service.link(1);
+        service
+    }
+
+    /// One without a broker.
+    pub fn start_unlinked(settings: ManagerSettings, tape: Tape) -> Self {
         let recorder = Recorder(tape.clone()).start();
         let peers = Peers {
             load: recorder.clone().recipient(),
@@ -188,14 +246,17 @@ impl Service {
             session: recorder.clone().recipient(),
             publish: recorder.clone().recipient(),
             done: recorder.clone().recipient(),
+            poison: recorder.clone().recipient(),
+            again: recorder.clone().recipient(),
+            told: recorder.clone().recipient(),
+            forget: recorder.clone().recipient(),
             count: recorder.clone().recipient(),
             asks_first: recorder.recipient(),
         };
+        let epoch = settings.epoch;
         let router = Router::new(settings, peers).start();
         tape.lock().unwrap().router = Some(router.clone());
-        let service = Self { router, tape, number: 0, session: 1 };
-        service.link(1);
-        service
+        Self { router, tape, epoch, number: 0, session: 1 }
     }
 
     pub fn link(&self, session: i64) {
@@ -214,14 +275,25 @@ impl Service {
     ) -> u64 {
         self.number += 1;
         self.router.do_send(Arrived {
-            number: self.number,
+            place: Place { epoch: self.epoch, number: self.number },
             topic: topic.parse().unwrap(),
-            payload: payload.to_string().into_bytes(),
+            payload: payload.to_string().into_bytes().into(),
             respond,
             at: now(),
             session: self.session,
         });
         self.number
+    }
+
+    /// What comes from now on was left by an earlier life, from this number on.
+    pub fn leave_from(&mut self, number: u64) {
+        (self.epoch, self.number) = (0, number - 1);
+    }
+
+    /// What comes from now on is new.
+    pub fn is_replayed(&mut self) {
+        (self.epoch, self.number) = (1, self.number * u64::from(self.epoch > 0));
+        self.router.do_send(Replayed);
     }
 
     /// Waits until the tape shows what is asked for.

@@ -111,7 +111,13 @@ fn play(database: &Database, block: &Block, patience: Duration) -> Result<(), St
         match &turn.act {
             Act::Say { topic, payload } => client.publish(topic, payload.as_bytes()),
             Act::Restart => assert_eq!(program.terminate(), 0, "{DOCUMENT}:{}", turn.line),
-            Act::Crash => program.kill(),
+            Act::Crash => {
+                // Time to write down that all is told: if it had none, it would tell that again.
+                let own = format!("TNG/{}/", program.id());
+                let mut said = client.quiet(Duration::from_secs(1)).into_iter();
+                assert_eq!(said.find(|message| !message.topic.starts_with(&own)), None);
+                program.kill();
+            }
         }
         if matches!(turn.act, Act::Restart | Act::Crash) {
             program.start_again();

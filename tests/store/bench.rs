@@ -13,7 +13,7 @@ use twinthing::{
     protocol::ThingId,
     store::{
         Applied, Change, Commit, Committed, Health, ListUnsettled, Load, Loaded, Opening, Row,
-        Store, StoreSettings, Target, Unsettled, start,
+        Store, StoreSettings, Target, Told, Unsettled, start,
     },
     twin::Record,
 };
@@ -142,10 +142,19 @@ impl Bench {
         Self::with(place.settings())
     }
 
+    /// Starts at this epoch or a later one.
+    pub fn at(place: &Place, epoch: i64) -> Self {
+        Self::start_with(place.settings(), epoch)
+    }
+
     pub fn with(settings: StoreSettings) -> Self {
+        Self::start_with(settings, 7)
+    }
+
+    fn start_with(settings: StoreSettings, epoch: i64) -> Self {
         let (listener, health) = tape();
         let (reply, committed) = tape();
-        let (store, opening) = start(settings, listener).unwrap();
+        let (store, opening) = start(settings, epoch, listener).unwrap();
         Self { store, opening, committed, health, reply }
     }
 
@@ -159,7 +168,6 @@ impl Bench {
             revision,
             change,
             applied: Applied { epoch: 7, number: revision },
-            untold: revision % 2 == 1,
             reply: self.reply.clone(),
         });
     }
@@ -175,11 +183,20 @@ impl Bench {
     }
 
     pub async fn load(&self, name: &str) -> Option<Row> {
+        self.loaded(name).await.row
+    }
+
+    /// Says that a twin is told up to this revision.
+    pub fn told(&self, name: &str, revision: u64) {
+        self.store.do_send(Told { id: id(name), revision });
+    }
+
+    pub async fn loaded(&self, name: &str) -> Loaded {
         let (reply, mut loaded) = tape::<Loaded>();
-        self.store.do_send(Load { id: id(name), reply });
+        self.store.do_send(Load { id: id(name), after_commits: false, reply });
         let answer = next(&mut loaded).await;
         assert_eq!(answer.id, id(name));
-        answer.row
+        answer
     }
 
     pub async fn unsettled(&self, after: Option<&str>, limit: usize) -> Vec<String> {

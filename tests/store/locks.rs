@@ -26,7 +26,7 @@ impl Handler<Health> for Deaf {
 }
 
 fn refusal(settings: StoreSettings) -> StoreError {
-    start(settings, Deaf.start().recipient()).expect_err("it started")
+    start(settings, 1, Deaf.start().recipient()).expect_err("it started")
 }
 
 fn refusal_of(target: Target) -> String {

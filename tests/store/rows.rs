@@ -1,6 +1,8 @@
 //! What is put in comes out, and the newest revision stays.
 
-use twinthing::store::{Applied, Change, Row, SaveSession};
+use std::time::{Duration, Instant};
+
+use twinthing::store::{Applied, Change, Finish, ForgetBefore, Row, SaveSession};
 
 use crate::bench::{Bench, Place, id, record, run};
 
@@ -15,14 +17,14 @@ crate::on_both! {
     an_older_delete_deletes_nothing,
     the_unsettled_come_in_pages,
     the_session_is_kept,
+    what_is_told_need_not_be_told_again_unless_it_changed_since,
+    what_is_told_is_written_down_within_seconds_of_silence,
+    each_start_has_an_epoch_above_all_before,
+    what_deleted_a_twin_is_known_until_it_is_forgotten,
 }
 
 fn row(revision: u64) -> Row {
-    Row {
-        record: record(revision),
-        applied: Applied { epoch: 7, number: revision },
-        untold: revision % 2 == 1,
-    }
+    Row { record: record(revision), applied: Applied { epoch: 7, number: revision }, untold: true }
 }
 
 fn a_twin_comes_out_as_it_went_in(place: &Place) {
@@ -175,5 +177,76 @@ fn the_session_is_kept(place: &Place) {
     run(async {
         let bench = Bench::start(place);
         assert_eq!((bench.opening.session, bench.opening.things), (42, 1));
+    });
+}
+
+fn what_is_told_need_not_be_told_again_unless_it_changed_since(place: &Place) {
+    run(async {
+        let mut bench = Bench::start(place);
+        assert!(bench.opening.untold.is_empty());
+        for name in ["a", "b", "c"] {
+            bench.commit(name, record(2));
+            bench.answer(name, 2).await;
+        }
+        bench.told("a", 2);
+        bench.told("b", 1);
+        bench.told("c", 2);
+        bench.commit("c", record(3));
+        bench.store.send(Finish).await.unwrap();
+        let untold = |name| {
+            let load = bench.load(name);
+            async { load.await.unwrap().untold }
+        };
+        assert_eq!((untold("a").await, untold("b").await, untold("c").await), (false, true, true));
+    });
+    run(async {
+        let bench = Bench::start(place);
+        assert_eq!(bench.opening.untold, [id("b"), id("c")]);
+    });
+}
+
+fn what_is_told_is_written_down_within_seconds_of_silence(place: &Place) {
+    run(async {
+        let mut bench = Bench::start(place);
+        bench.commit("a", record(1));
+        bench.answer("a", 1).await;
+        bench.told("a", 1);
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while bench.load("a").await.unwrap().untold {
+            assert!(Instant::now() < deadline, "it is not written down");
+        }
+    });
+}
+
+fn each_start_has_an_epoch_above_all_before(place: &Place) {
+    let epoch = |at_least| {
+        let mut found = 0;
+        run(async { found = Bench::at(place, at_least).opening.epoch });
+        found
+    };
+    assert_eq!(epoch(5), 5);
+    assert_eq!(epoch(100), 100);
+    assert_eq!(epoch(7), 101, "the clock may have jumped back");
+}
+
+fn what_deleted_a_twin_is_known_until_it_is_forgotten(place: &Place) {
+    run(async {
+        let mut bench = Bench::start(place);
+        for name in ["a", "b"] {
+            bench.commit(name, record(1));
+            bench.change(name, 2, Change::Delete);
+            bench.answer(name, 2).await;
+        }
+        let applied = Applied { epoch: 7, number: 2 };
+        assert_eq!(bench.loaded("a").await.deleted, Some(applied));
+        bench.commit("a", record(3));
+        bench.answer("a", 3).await;
+        assert!(bench.loaded("a").await.row.is_some());
+        bench.store.do_send(ForgetBefore(7));
+        bench.store.send(Finish).await.unwrap();
+        assert_eq!(bench.loaded("b").await.deleted, Some(applied), "7 may come again");
+        bench.store.do_send(ForgetBefore(8));
+        bench.store.send(Finish).await.unwrap();
+        assert_eq!(bench.loaded("b").await.deleted, None);
     });
 }

@@ -40,7 +40,7 @@ fn with_a_ca_only_a_server_that_it_vouches_for_is_taken() {
         format!("--ssl-key={}", file("key.pem").display()),
     ]);
     let url = server.fresh_schema();
-    assert_eq!(with_ca(&url, &file("ca.pem")).map(|names| names.len()), Ok(2));
+    assert_eq!(with_ca(&url, &file("ca.pem")).map(|names| names.len()), Ok(3));
     let stranger = with_ca(&url, &file("other.pem")).unwrap_err();
     assert!(stranger.contains(" is not trusted: TLS/SSL error: "), "{stranger}");
 }

@@ -9,8 +9,8 @@ use std::{
 use actix::prelude::*;
 use twinthing::{
     mqtt::{
-        Acked, Arrived, Bridge, Count, Counters, Destination, Done, Fatal, Link, Listeners,
-        MqttSettings, Publish, Version, start,
+        Acked, Arrived, Bridge, Count, Counters, Destination, Done, Fatal, Inbox, InboxSettings,
+        Link, Listeners, MqttSettings, Publish, Replayed, Version, start,
     },
     protocol::{ThingId, ThingTopic, Topic, manager_filters},
 };
@@ -58,23 +58,48 @@ pub struct Rig {
     pub link: Tape<Link>,
     pub acked: Tape<Acked>,
     pub fatal: Tape<Fatal>,
+    pub replayed: Tape<Replayed>,
 }
 
 impl Rig {
-    /// Starts a bridge whose last known session is 7.
+    /// Starts a bridge whose last known session is 7, with an inbox in memory.
     pub fn start(settings: MqttSettings) -> Self {
+        Self::start_on(settings, &in_memory())
+    }
+
+    /// The same, with this inbox.
+    pub fn start_on(settings: MqttSettings, inbox: &InboxSettings) -> Self {
+        let inbox = Inbox::open(inbox).unwrap();
+        let epoch = inbox.last_epoch() + 1;
         let (arrived, router) = tape();
         let (link, to_link) = tape();
         let (acked, to_acked) = tape();
         let (fatal, to_fatal) = tape();
-        let to = Listeners { router, link: to_link, acked: to_acked, fatal: to_fatal };
-        Self { bridge: start(settings, 7, to).unwrap(), arrived, link, acked, fatal }
+        let (replayed, to_replayed) = tape();
+        let to = Listeners {
+            router,
+            link: to_link,
+            acked: to_acked,
+            fatal: to_fatal,
+            replayed: to_replayed,
+        };
+        let bridge = start(settings, inbox, epoch, 7, to).unwrap();
+        Self { bridge, arrived, link, acked, fatal, replayed }
     }
 
     /// Starts a bridge and waits until it is connected and subscribed: until it says LC/ON.
     pub async fn ready(settings: MqttSettings, observer: &mut crate::peer::Peer) -> Self {
+        Self::ready_on(settings, &in_memory(), observer).await
+    }
+
+    /// The same, with this inbox.
+    pub async fn ready_on(
+        settings: MqttSettings,
+        inbox: &InboxSettings,
+        observer: &mut crate::peer::Peer,
+    ) -> Self {
         observer.subscribe("TNG/mgr/LC/ON").await;
-        let rig = Self::start(settings);
+        let rig = Self::start_on(settings, inbox);
         assert_eq!(observer.next().await, pair("TNG/mgr/LC/ON", r#"{"online":1}"#));
         rig
     }
@@ -114,6 +139,7 @@ pub fn update(thing: &str, payload: &str) -> Publish {
         to: Destination::Topic(Topic::Thing(thing.clone(), ThingTopic::TwinUpd)),
         payload: payload.as_bytes().into(),
         about: Some(thing),
+        entry: None,
     }
 }
 
@@ -139,10 +165,15 @@ pub fn settings(port: u16) -> MqttSettings {
         session_expiry: Duration::from_secs(3600),
         window: 50,
         under_way: 100_000,
-        inbox_bytes: 100_000_000,
+        poison: None,
         outbox_bytes: 100_000_000,
         fail_fast: false,
     }
+}
+
+/// An inbox in memory with room for a hundred million bytes.
+pub fn in_memory() -> InboxSettings {
+    InboxSettings { folder: None, sync: false, bytes: 100_000_000 }
 }
 
 /// Looks every 10 ms, at most 20 s.

@@ -6,8 +6,8 @@ use actix::prelude::*;
 use twinthing::{
     config::Config,
     manager::{ManagerSettings, Peers, Router},
-    mqtt::{self, Bridge, Close, Listeners, Quiesce},
-    store::{self, Health, Opening, Store, StoreError, StoreSettings},
+    mqtt::{self, Bridge, Close, Inbox, Listeners, Quiesce},
+    store::{self, Finish, Health, Opening, Store, StoreError, StoreSettings},
 };
 
 use super::{
@@ -46,10 +46,12 @@ async fn live(config: Config) -> Result<(), Failure> {
         config.store.target,
     );
     let fail_fast = config.mqtt.fail_fast;
+    let inbox = Inbox::open(&config.inbox).map_err(|error| Failure::Start(error.to_string()))?;
+    let epoch = mqtt::now().0.max(inbox.last_epoch().saturating_add(1));
     let context = Context::<Router>::new();
     let health = context.address().recipient();
     let (store, opening) = tokio::select! {
-        opened = open(config.store, health, fail_fast) => opened?,
+        opened = open(config.store, epoch, health, fail_fast) => opened?,
         signal = signals.next() => {
             log::info!("{signal}: ended before it started");
             return Ok(());
@@ -57,13 +59,14 @@ async fn live(config: Config) -> Result<(), Failure> {
     };
     log::info!("{} twins in the database", opening.things);
     let (words, last_words) = LastWords::new();
-    let bridge = connect(config.mqtt, config.manager, &store, &opening, context, words)?;
+    let is_on_disk = config.inbox.folder.is_some();
+    let bridge = connect(config.mqtt, inbox, config.manager, &store, opening, context, words)?;
     tokio::select! {
         signal = signals.next() => log::info!("{signal}: finishing what is under way"),
         line = last_words => return Err(Failure::Refused(line.unwrap_or_default())),
     }
     tokio::select! {
-        () = end(&bridge) => {}
+        () = end(&bridge, &store, is_on_disk) => {}
         signal = signals.next() => log::warn!("{signal} again: ended at once"),
     }
     Ok(())
@@ -72,12 +75,13 @@ async fn live(config: Config) -> Result<(), Failure> {
 /// Opens the database; one that is away is waited for.
 async fn open(
     settings: StoreSettings,
+    epoch: i64,
     health: Recipient<Health>,
     fail_fast: bool,
 ) -> Result<(Addr<Store>, Opening), Failure> {
     let mut said = String::new();
     loop {
-        match store::start(settings.clone(), health.clone()) {
+        match store::start(settings.clone(), epoch, health.clone()) {
             Ok(started) => return Ok(started),
             Err(error) if !is_passing(&error) => return Err(error.into()),
             Err(error) if fail_fast => return Err(Failure::Refused(error.to_string())),
@@ -100,9 +104,10 @@ fn is_passing(error: &StoreError) -> bool {
 
 fn connect(
     mqtt: mqtt::MqttSettings,
+    inbox: Inbox,
     manager: ManagerSettings,
     store: &Addr<Store>,
-    opening: &Opening,
+    opening: Opening,
     context: Context<Router>,
     words: LastWords,
 ) -> Result<Addr<Bridge>, Failure> {
@@ -110,38 +115,56 @@ fn connect(
     let listeners = Listeners {
         router: router.clone().recipient(),
         link: router.clone().recipient(),
-        acked: router.recipient(),
+        acked: router.clone().recipient(),
+        replayed: router.recipient(),
         fatal: words.start().recipient(),
     };
-    let bridge = mqtt::start(mqtt, opening.session, listeners)
+    let Opening { epoch, untold, session, things } = opening;
+    let session = session.max(inbox.last_session());
+    let bridge = mqtt::start(mqtt, inbox, epoch, session, listeners)
         .map_err(|error| Failure::Usage(error.to_string()))?;
     let peers = Peers {
         load: store.clone().recipient(),
         commit: store.clone().recipient(),
         unsettled: store.clone().recipient(),
         session: store.clone().recipient(),
+        told: store.clone().recipient(),
+        forget: store.clone().recipient(),
         publish: bridge.clone().recipient(),
         done: bridge.clone().recipient(),
+        poison: bridge.clone().recipient(),
+        again: bridge.clone().recipient(),
         count: bridge.clone().recipient(),
         asks_first: bridge.clone().recipient(),
     };
-    let settings = ManagerSettings { epoch: mqtt::now().0, things: opening.things, ..manager };
+    let settings = ManagerSettings { epoch, untold, things, ..manager };
     context.run(Router::new(settings, peers));
     Ok(bridge)
 }
 
 /// Finishes what came in, says farewell, and is gone within 10 s.
-async fn end(bridge: &Addr<Bridge>) {
+async fn end(bridge: &Addr<Bridge>, store: &Addr<Store>, is_on_disk: bool) {
     let drained = tokio::time::timeout(DRAIN, bridge.send(Quiesce)).await.is_ok();
     if !drained {
-        log::error!("what is under way could not be finished in {} s; it is lost", DRAIN.as_secs());
+        unfinished(&format!("could not be finished in {} s", DRAIN.as_secs()), is_on_disk);
     }
     if tokio::time::timeout(FAREWELL, bridge.send(Close)).await.is_err() {
         log::warn!("the broker did not hear the farewell; it will publish the will");
     }
     // The broker counts what it delivered until then as ours: it is committed, if not told.
-    if drained && tokio::time::timeout(REST, bridge.send(Quiesce)).await.is_err() {
-        log::error!("what came in at the end could not be finished; it is lost");
+    let rest = async { tokio::join!(bridge.send(Quiesce), store.send(Finish)) };
+    if drained && tokio::time::timeout(REST, rest).await.is_err() {
+        unfinished("came in at the end and could not be finished", is_on_disk);
     }
     log::info!("ended");
+}
+
+fn unfinished(why: &str, is_on_disk: bool) {
+    if is_on_disk {
+        log::warn!(
+            "what is under way {why}; it is in the inbox, and is dealt with at the next start"
+        );
+    } else {
+        log::error!("what is under way {why}; it is lost");
+    }
 }

@@ -103,7 +103,7 @@ fn event_of(act: &Act, model: &Model) -> Option<Event> {
         Act::Get => Event::Get,
         Act::Delete => Event::Delete,
         Act::Retry => Event::RetryDue(model.plan?.1),
-        Act::NewSession | Act::Crash => Event::Resumed,
+        Act::NewSession | Act::Crash => Event::Resumed { untold: false },
         Act::Wait(_) => return None,
     })
 }

@@ -111,7 +111,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         1 => Just(Event::Connected),
         1 => Just(Event::Gone),
         1 => Just(Event::Get),
-        1 => Just(Event::Resumed),
+        1 => Just(Event::Resumed { untold: false }),
         1 => (1..6_u32).prop_map(Event::RetryDue),
         1 => Just(Event::Delete),
     ]

@@ -368,7 +368,7 @@ impl Model {
                 *self = Self::new();
                 vec![json!({"deleted": deleted})]
             }
-            Event::Resumed => self.resumed(now, session),
+            Event::Resumed { .. } => self.resumed(now, session),
             Event::RetryDue(attempt) => self.retry(*attempt, now),
         }
     }

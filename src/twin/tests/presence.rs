@@ -112,10 +112,10 @@ fn a_thing_of_which_nothing_is_known_is_sent_at_once_and_again_at_its_return() {
 fn what_was_held_is_sent_when_the_session_is_lost() {
     let mut stage = reporting(json!({"trn": 1, "on": false}));
     stage.off().set(json!({"on": true}));
-    stage.apply(Event::Resumed);
+    stage.apply(Event::Resumed { untold: false });
     assert_eq!(stage.told(), Vec::<Value>::new());
     stage.session = 2;
-    stage.apply(Event::Resumed);
+    stage.apply(Event::Resumed { untold: false });
     assert_eq!(stage.told(), [json!({"delta": {"trn": 2, "on": true}})]);
     assert_eq!(stage.last.retry, Retry::After(Duration::from_secs(30), 1));
 }
@@ -174,7 +174,7 @@ fn nothing_is_sent_again_that_was_answered_or_whose_thing_is_gone() {
 #[test]
 fn a_start_goes_on_with_what_was_sent_and_not_answered() {
     let mut stage = reporting(json!({"trn": 1, "on": false}));
-    stage.set(json!({"on": true})).restart().wait(100).apply(Event::Resumed);
+    stage.set(json!({"on": true})).restart().wait(100).apply(Event::Resumed { untold: false });
     assert_eq!(stage.told(), Vec::<Value>::new());
     assert_eq!(stage.last.retry, Retry::After(Duration::from_secs(30), 1));
 }

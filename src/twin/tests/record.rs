@@ -36,7 +36,7 @@ fn read_as_it_stands(sent: &str) {
     stage.twin = Twin::from_record(&record).unwrap();
     assert_eq!(stage.part("reportedMeta"), json!({"timestamp": 5, "trn": 5, "on": 3}));
     assert_eq!(stage.part("desiredMeta"), json!({"timestamp": 0, "trn": 0, "on": 0}));
-    stage.apply(Event::Resumed);
+    stage.apply(Event::Resumed { untold: false });
     assert_eq!(stage.told(), [json!({"delta": {"trn": 9, "on": false}})]);
     stage.set(json!({"x": 1}));
     assert_eq!(stage.desired()["trn"], json!(10));

@@ -70,13 +70,13 @@ impl World {
             Act::Restart => {
                 self.stage.restart();
                 self.retry = None;
-                self.stage.apply(Event::Resumed);
+                self.stage.apply(Event::Resumed { untold: false });
                 self.post();
             }
             Act::LoseSession => {
                 self.to_manager.clear();
                 self.stage.session += 1;
-                self.stage.apply(Event::Resumed);
+                self.stage.apply(Event::Resumed { untold: false });
                 self.post();
             }
             Act::RetryDue => {
