@@ -11,7 +11,8 @@ use std::{
 
 use actix_rt::task::JoinHandle;
 use paho_mqtt::{
-    AsyncClient, ConnectOptions, DeliveryToken, Error, Message, QoS, Result, ServerResponse, Token,
+    AsyncClient, ConnectOptions, DeliveryToken, DisconnectOptions, Error, Message, QoS, Result,
+    ServerResponse, Token,
 };
 
 /// A paho client that is let go of on a thread of its own.
@@ -66,6 +67,15 @@ impl Client {
         }
     }
 
+    /// Publishes at QoS 0, and waits until it is written.
+    pub(super) fn write(&self, message: Message) -> Result<()> {
+        let result = self.paho.publish(message).wait();
+        if is_write_error(&result) {
+            self.spoilt.store(true, Ordering::Relaxed);
+        }
+        result
+    }
+
     /// Subscribes at QoS 1.
     pub(super) fn subscribe(&self, filters: &[String]) -> Token {
         self.paho.subscribe_many(filters, &vec![QoS::AtLeastOnce; filters.len()])
@@ -74,6 +84,11 @@ impl Client {
     /// Disconnects and keeps the session: a DISCONNECT without a session expiry leaves CONNECT's.
     pub(super) fn disconnect(&self) -> Token {
         self.paho.disconnect(None)
+    }
+
+    /// Disconnects as these options say.
+    pub(super) fn disconnect_with(&self, options: DisconnectOptions) -> Token {
+        self.paho.disconnect(options)
     }
 }
 

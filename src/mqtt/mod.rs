@@ -3,7 +3,8 @@
 //! [`start`] gives a [`Bridge`]. What comes in goes through the [`Inbox`] (`inbox.rs`, filled by paho's
 //! thread in `intake.rs`) and is handed on as [`Arrived`]; what goes out waits in a window of our
 //! own (`window.rs`). A message on which the service panicked is set aside (`poison.rs`). Each
-//! connection has a paho client of its own (`connect.rs` and `client.rs` say why).
+//! connection has a paho client of its own (`connect.rs` and `client.rs` say why). [`probe()`] asks
+//! a manager from outside how it is.
 
 mod backoff;
 mod bridge;
@@ -15,6 +16,7 @@ mod inbox;
 mod intake;
 mod options;
 mod poison;
+mod probe;
 mod send;
 mod subscribe;
 mod trouble;
@@ -30,6 +32,7 @@ pub use self::{
     counters::{Count, Counters},
     inbox::{Entry, EntryError, Inbox, InboxError, InboxSettings, Incoming, Place},
     poison::{Poison, PoisonFolder, SetAside},
+    probe::{Lookup, Probed, probe},
 };
 use crate::protocol::{ResponseTopic, ThingId, Timestamp, Topic};
 

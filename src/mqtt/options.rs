@@ -3,8 +3,9 @@
 use std::{fs::File, path::Path, time::Duration};
 
 use paho_mqtt::{
-    AsyncClient, ConnectOptions, ConnectOptionsBuilder, CreateOptionsBuilder, Message,
-    MessageBuilder, Properties, PropertyCode, QoS, SslOptions, SslOptionsBuilder,
+    AsyncClient, ConnectOptions, ConnectOptionsBuilder, CreateOptionsBuilder, DisconnectOptions,
+    DisconnectOptionsBuilder, Message, MessageBuilder, Properties, PropertyCode, QoS, SslOptions,
+    SslOptionsBuilder,
 };
 
 use super::{Destination, MqttError, MqttSettings, Publish, Version};
@@ -12,6 +13,10 @@ use crate::protocol::{ThingId, ThingTopic, Topic};
 
 /// An attempt to connect ends after this long. paho looks at it every 3 s.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long the session of a brief connection stays, in seconds, if that ends without a farewell:
+/// longer than anybody whose session it is takes to come back.
+const BRIEFLY: u32 = 60;
 
 /// Room beside the window for what does not go through it: LC, and the subscription.
 const BESIDE: usize = 16;
@@ -64,6 +69,39 @@ pub(super) fn client(settings: &MqttSettings) -> Result<AsyncClient, MqttError> 
 
 /// How to connect: keeping the session, and with LC/OFF as the will.
 pub(super) fn connect(settings: &MqttSettings) -> Result<ConnectOptions, MqttError> {
+    let mut options = identified(settings)?;
+    options.will_message(life_cycle(&settings.client_id, ThingTopic::LcOff));
+    match settings.version {
+        Version::V3 => options.clean_session(false),
+        Version::V5 => options.clean_start(false).properties(session(settings)),
+    };
+    Ok(options.finalize())
+}
+
+/// How to connect for a moment, under an id that has no session yet: without a will.
+///
+/// MQTT 5 asks for the session of that id all the same, so that one that is there, and so is
+/// somebody else's, is not lost; [`leave`] ends it. MQTT 3.1.1 has no way to end it later.
+pub(super) fn connect_briefly(settings: &MqttSettings) -> Result<ConnectOptions, MqttError> {
+    let mut options = identified(settings)?;
+    match settings.version {
+        Version::V3 => options.clean_session(true),
+        Version::V5 => options.clean_start(false).properties(session_expiry(BRIEFLY)),
+    };
+    Ok(options.finalize())
+}
+
+/// How to disconnect so that the session ends.
+pub(super) fn leave(version: Version) -> DisconnectOptions {
+    let mut options = DisconnectOptionsBuilder::new();
+    if version == Version::V5 {
+        options.properties(session_expiry(0));
+    }
+    options.finalize()
+}
+
+/// Who we are, and how that is shown.
+fn identified(settings: &MqttSettings) -> Result<ConnectOptionsBuilder, MqttError> {
     let mut options = match settings.version {
         Version::V3 => ConnectOptionsBuilder::new_v3(),
         Version::V5 => ConnectOptionsBuilder::new_v5(),
@@ -71,12 +109,7 @@ pub(super) fn connect(settings: &MqttSettings) -> Result<ConnectOptions, MqttErr
     options
         .keep_alive_interval(settings.keep_alive)
         .connect_timeout(CONNECT_TIMEOUT)
-        .max_inflight(at_once(settings).into())
-        .will_message(life_cycle(&settings.client_id, ThingTopic::LcOff));
-    match settings.version {
-        Version::V3 => options.clean_session(false),
-        Version::V5 => options.clean_start(false).properties(session(settings)),
-    };
+        .max_inflight(at_once(settings).into());
     if let Some(user) = &settings.user {
         options.user_name(user.as_str());
     }
@@ -86,7 +119,7 @@ pub(super) fn connect(settings: &MqttSettings) -> Result<ConnectOptions, MqttErr
     if let Some(ca) = &settings.ca_file {
         options.ssl_options(tls(settings, ca).map_err(|error| refused(settings, &error))?);
     }
-    Ok(options.finalize())
+    Ok(options)
 }
 
 /// `{"online":1}` on LC/ON, `{"online":0}` on LC/OFF.
@@ -110,6 +143,26 @@ pub(super) fn message(publish: &Publish, version: Version) -> Message {
                     .finalize(),
                 Some(_) | None => message.finalize(),
             }
+        }
+    }
+}
+
+/// A question that is worth nothing later: no broker keeps it for a manager that is away. At QoS 0
+/// most do not anyway, and for the others there is its time limit, which only MQTT 5 can say.
+pub(super) fn question(
+    topic: &Topic,
+    payload: &str,
+    patience: Duration,
+    version: Version,
+) -> Message {
+    let message =
+        MessageBuilder::new().topic(topic.to_string()).payload(payload).qos(QoS::AtMostOnce);
+    match version {
+        Version::V3 => message.finalize(),
+        Version::V5 => {
+            let seconds = u32::try_from(patience.as_secs()).unwrap_or(u32::MAX).max(1);
+            let code = PropertyCode::MessageExpiryInterval;
+            message.properties(property(|p| p.push_u32(code, seconds))).finalize()
         }
     }
 }
@@ -146,6 +199,10 @@ fn bytes_of_length(length: usize) -> usize {
 /// that failed while it was written is freed twice (see `client.rs`).
 fn session(settings: &MqttSettings) -> Properties {
     let seconds = u32::try_from(settings.session_expiry.as_secs()).unwrap_or(u32::MAX).max(1);
+    session_expiry(seconds)
+}
+
+fn session_expiry(seconds: u32) -> Properties {
     property(|p| p.push_u32(PropertyCode::SessionExpiryInterval, seconds))
 }
 

@@ -10,7 +10,7 @@ use super::{
     Bridge, Fatal,
     bridge::Phase,
     client::Client,
-    trouble::{broker, user, words},
+    trouble::{broker, refused_filter, words},
 };
 
 /// How long the broker may take to answer a subscription.
@@ -48,17 +48,11 @@ impl Bridge {
     /// Goes through what was granted; one line for each filter that is newly refused.
     fn check_granted(&mut self, filters: Vec<String>, codes: &[i32]) {
         for (filter, code) in filters.into_iter().zip(codes) {
-            let why = match u32::try_from(*code).unwrap_or(REFUSED) {
-                1 | 2 => {
-                    if self.refused.remove(&filter) {
-                        log::info!("{}: subscribed to {filter}", broker(&self.settings));
-                    }
-                    continue;
-                }
-                0 => "granted at QoS 0 only".to_owned(),
-                code => words(ReasonCode::from(code)),
-            };
-            self.refuse_filter(filter, &why);
+            if let Some(why) = refusal(*code) {
+                self.refuse_filter(filter, &why);
+            } else if self.refused.remove(&filter) {
+                log::info!("{}: subscribed to {filter}", broker(&self.settings));
+            }
         }
     }
 
@@ -66,11 +60,7 @@ impl Bridge {
         if !self.refused.insert(filter.clone()) {
             return;
         }
-        let line = format!(
-            "{} refused the subscription to {filter}: {why}; {} must be allowed to subscribe to it",
-            broker(&self.settings),
-            user(&self.settings),
-        );
+        let line = refused_filter(&self.settings, &filter, why);
         log::error!("{line}; trying again");
         if self.settings.fail_fast {
             self.to.fatal.do_send(Fatal(line));
@@ -85,6 +75,15 @@ impl Bridge {
             let client = Rc::clone(client);
             self.subscribe(&client, self.refused.iter().cloned().collect(), ctx);
         }
+    }
+}
+
+/// What a filter was refused with, by the broker's code for it; `None` if it is granted.
+pub(super) fn refusal(code: i32) -> Option<String> {
+    match u32::try_from(code).unwrap_or(REFUSED) {
+        1 | 2 => None,
+        0 => Some("granted at QoS 0 only".to_owned()),
+        code => Some(words(ReasonCode::from(code))),
     }
 }
 

@@ -41,10 +41,9 @@ impl Trouble {
             Err(error) => Self::passing(format!(
                 "{broker} is not reached: {error}; check MQTT_HOST, MQTT_PORT and that the broker runs"
             )),
-            Ok(()) if matches!(error, Error::TcpConnectTimeout) => Self::passing(format!(
-                "{broker} does not answer within {} s; check that it is a broker and is well",
-                CONNECT_TIMEOUT.as_secs()
-            )),
+            Ok(()) if matches!(error, Error::TcpConnectTimeout) => {
+                Self::passing(silent(settings, CONNECT_TIMEOUT))
+            }
             Ok(()) if settings.ca_file.is_some() => Self::passing(format!(
                 "{broker} is not trusted, or does not speak TLS; check that MQTT_CERT holds the CA of its certificate, and that this names {:?}",
                 settings.host
@@ -122,6 +121,24 @@ impl Refusal {
             Self::Other(why) => Trouble::passing(format!("{broker} refused the connection: {why}")),
         }
     }
+}
+
+/// The broker has had this long to answer.
+pub(super) fn silent(settings: &MqttSettings, patience: Duration) -> String {
+    format!(
+        "{} does not answer within {} s; check that it is a broker and is well",
+        broker(settings),
+        patience.as_secs_f64()
+    )
+}
+
+/// The broker does not grant a subscription.
+pub(super) fn refused_filter(settings: &MqttSettings, filter: &str, why: &str) -> String {
+    format!(
+        "{} refused the subscription to {filter}: {why}; {} must be allowed to subscribe to it",
+        broker(settings),
+        user(settings),
+    )
 }
 
 /// What a publish was refused with for good; `None` if the connection failed it.

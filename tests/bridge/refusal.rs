@@ -6,9 +6,10 @@ use std::{
     net::TcpListener,
     path::Path,
     process::Command,
+    time::Duration,
 };
 
-use twinthing::mqtt::{Fatal, MqttSettings, Secret, Version};
+use twinthing::mqtt::{Fatal, MqttSettings, Probed, Secret, Version, probe};
 
 use crate::{
     broker::Broker,
@@ -62,22 +63,28 @@ async fn without_fail_fast_nothing_is_fatal() {
     assert_eq!((rig.fatal.len(), rig.link.len()), (0, 0));
 }
 
-#[actix::test]
-async fn a_refused_subscription_is_one_line_and_the_others_hold() {
+/// A broker that refuses subscriptions to this filter.
+fn broker_without(filter: &str) -> Broker {
     let roles = r#"{"defaultACLAccess": {"publishClientSend": true, "publishClientReceive": true,
         "subscribe": true, "unsubscribe": true}, "clients": [], "anonymousGroup": "all",
         "groups": [{"groupname": "all", "roles": [{"rolename": "some"}]}],
         "roles": [{"rolename": "some", "acls":
-            [{"acltype": "subscribePattern", "topic": "TNG/+/TWIN/DEL", "allow": false}]}]}"#;
+            [{"acltype": "subscribePattern", "topic": "<filter>", "allow": false}]}]}"#;
+    let mut broker = Broker::start();
+    broker.stop();
+    fs::write(broker.folder().join("roles.json"), roles.replace("<filter>", filter)).unwrap();
+    broker.configure(&format!(
+        "plugin {}\nplugin_opt_config_file {{folder}}/roles.json",
+        dynamic_security()
+    ));
+    broker.run();
+    broker
+}
+
+#[actix::test]
+async fn a_refused_subscription_is_one_line_and_the_others_hold() {
     for (version, why) in [(Version::V3, "unspecified error"), (Version::V5, "not authorized")] {
-        let mut broker = Broker::start();
-        broker.stop();
-        fs::write(broker.folder().join("roles.json"), roles).unwrap();
-        broker.configure(&format!(
-            "plugin {}\nplugin_opt_config_file {{folder}}/roles.json",
-            dynamic_security()
-        ));
-        broker.run();
+        let broker = broker_without("TNG/+/TWIN/DEL");
         let mut peer = Peer::connect(broker.port(), "peer").await;
         let given = MqttSettings { version, fail_fast: true, ..settings(broker.port()) };
         let rig = Rig::ready(given, &mut peer).await;
@@ -89,6 +96,24 @@ async fn a_refused_subscription_is_one_line_and_the_others_hold() {
         assert_eq!(rig.fatal.all(), [Fatal(line)]);
         peer.publish("TNG/d1/TWIN/SET", "1").await;
         until("the others are granted", || rig.arrived.len() == 2).await;
+    }
+}
+
+#[test]
+fn a_probe_that_may_not_hear_the_answer_does_not_ask() {
+    for (version, why) in [(Version::V3, "unspecified error"), (Version::V5, "not authorized")] {
+        let broker = broker_without("TNG/+/TPC/PONG");
+        let given = MqttSettings { version, ..settings(broker.port()) };
+        let Probed::NotAsked(line) = probe(&given, Duration::from_secs(10)).unwrap() else {
+            panic!("it asked")
+        };
+        let begin = format!(
+            "broker 127.0.0.1:{} refused the subscription to TNG/mgr/TPC/PONG: {why}; client \
+             \"mgr-health-",
+            broker.port()
+        );
+        let end = "\" without a user name must be allowed to subscribe to it";
+        assert!(line.starts_with(&begin) && line.ends_with(end), "{line}");
     }
 }
 
