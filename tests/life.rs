@@ -113,7 +113,7 @@ fn help_lists_every_setting_within_a_hundred_columns_and_no_value_of_a_secret() 
         }
         assert!(setting.kind == Kind::Secret || flowing.contains(&flag), "{name}");
     }
-    for code in ["0 ", "1 ", "64 ", "75 ", "78 "] {
+    for code in ["0 ", "1 ", "64 ", "69 ", "70", "75 ", "78 "] {
         assert!(help.split("Exit codes:").nth(1).unwrap().contains(code), "{code}");
     }
 }
@@ -131,15 +131,7 @@ fn a_secret_in_a_variable_and_in_a_file_is_a_mistake() {
 
 /// A broker that lets in nobody but `mgr` with its password, and `test` with none to hide.
 fn guarded_broker() -> Broker {
-    let mut broker = Broker::start();
-    broker.stop();
-    let file = broker.folder().join("passwords");
-    fs::write(&file, format!("mgr:{PASSWORD}\ntest:test\n")).unwrap();
-    let hashed = Command::new("mosquitto_passwd").arg("-U").arg(&file).output();
-    assert!(hashed.expect("mosquitto_passwd comes with mosquitto").status.success());
-    broker.configure("allow_anonymous false\npassword_file {folder}/passwords");
-    broker.run();
-    broker
+    Broker::start_guarded(&[("mgr", PASSWORD), ("test", "test")])
 }
 
 fn connect(broker: &Broker) -> Client {

@@ -41,6 +41,20 @@ impl Broker {
         broker
     }
 
+    /// Starts mosquitto, which lets in nobody but these users with their passwords.
+    pub fn start_guarded(users: &[(&str, &str)]) -> Self {
+        let mut broker = Self::start();
+        broker.stop();
+        let file = broker.folder().join("passwords");
+        let lines = users.iter().map(|(user, password)| format!("{user}:{password}\n"));
+        fs::write(&file, lines.collect::<String>()).unwrap();
+        let hashed = Command::new("mosquitto_passwd").arg("-U").arg(&file).output();
+        assert!(hashed.expect("mosquitto_passwd comes with mosquitto").status.success());
+        broker.configure("allow_anonymous false\npassword_file {folder}/passwords");
+        broker.run();
+        broker
+    }
+
     /// The port that it listens on, at 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.port

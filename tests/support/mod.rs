@@ -13,6 +13,7 @@ pub mod json;
 pub mod mariadb;
 pub mod port;
 pub mod program;
+pub mod proxy;
 pub mod site;
 pub mod values;
 pub mod wait;

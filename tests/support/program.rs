@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, Command, ExitStatus, Output, Stdio},
     time::{Duration, Instant},
 };
 
@@ -74,6 +74,19 @@ impl Twinmgr {
             .spawn()
             .expect("the built program starts");
         self.process = Some(process);
+    }
+
+    /// Runs the program once more and to its end, beside the running one: with these arguments, the
+    /// same settings, and `extra` on top of them.
+    pub fn call(&self, arguments: &[&str], extra: &[(&str, &str)]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_twinmgr"))
+            .args(arguments)
+            .env_clear()
+            .envs(self.settings.iter().map(|(name, value)| (name, value)))
+            .envs(extra.iter().copied())
+            .current_dir(self.folder.path())
+            .output()
+            .expect("the built program starts")
     }
 
     /// The manager's id.

@@ -1,6 +1,6 @@
 //! The command line: a flag for each setting that is no secret.
 
-use std::{io, path::Path, process::ExitCode};
+use std::{io, path::Path, process::ExitCode, time::Duration};
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use twinthing::config::{Kind, SETTINGS, Setting, Source};
@@ -11,6 +11,8 @@ pub(crate) enum Called {
     Run,
     /// Bring the database's tables up to date, and end.
     Migrate,
+    /// Ask the running manager how it is, with so much patience, and end.
+    Health(Duration),
 }
 
 /// The flags that were given, and the process's environment.
@@ -22,15 +24,28 @@ a variable only, or NAME_FILE names a file with it:
 ";
 
 const EXIT_CODES: &str = "
-Exit codes: 0 ended as asked; 1 could not start; 64 wrong settings; 75 another manager is at
-work on this data folder or database; 78 broker or database not there at the start, or refusing,
-under --fail-fast.";
+Exit codes: 0 ended as asked; 1 could not start; 64 wrong settings; 69 and 70, see health --help;
+75 another manager is at work on this data folder or database; 78 broker or database not there at
+the start, or refusing, under --fail-fast.";
+
+const AFTER_HEALTH: &str = "\
+It takes the manager's own settings, connects to the broker under a client id of its own, and sends
+a PING and a TWIN/GET. It touches neither the data folder nor the database. Do not use it where the
+broker makes the user name the client id (mosquitto's use_username_as_clientid): it would take the
+manager's place for a moment.
+
+Exit codes: 0 alive: it answers, and from its database; 64 wrong settings; 69 degraded: its broker
+or its database is away or refuses; 70 stuck: the broker is there, and the manager does not answer.";
 
 /// Reads the command line; `Err` is how the program ends where it asks for help or is wrong.
 pub(crate) fn parse() -> Result<(Called, Given), ExitCode> {
     match command().try_get_matches() {
         Ok(matches) => Ok(match matches.subcommand() {
             Some(("migrate", matches)) => (Called::Migrate, Given(matches.clone())),
+            Some(("health", matches)) => {
+                let patience = matches.get_one("timeout").copied().unwrap_or_default();
+                (Called::Health(patience), Given(matches.clone()))
+            }
             _ => (Called::Run, Given(matches)),
         }),
         Err(error) => {
@@ -56,6 +71,29 @@ fn command() -> Command {
         .subcommand(
             Command::new("migrate").about("Brings the database's tables up to date, and ends"),
         )
+        .subcommand(
+            Command::new("health")
+                .about("Asks the running manager how it is, says so in one line, and ends")
+                .after_help(AFTER_HEALTH)
+                .arg(timeout()),
+        )
+}
+
+fn timeout() -> Arg {
+    let help =
+        "How long the broker, and then the manager, may take to answer, in seconds, 0.1 to 3600";
+    let seconds = |text: &str| match text.parse::<f64>() {
+        Ok(seconds) if (0.1..=3600.0).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
+        Ok(_) => Err("it is not from 0.1 to 3600".to_owned()),
+        Err(error) => Err(error.to_string()),
+    };
+    Arg::new("timeout")
+        .long("timeout")
+        .display_order(SETTINGS.len() + 1)
+        .value_name("SECONDS")
+        .default_value("5")
+        .value_parser(seconds)
+        .help(help)
 }
 
 fn arg(setting: &Setting) -> Option<Arg> {

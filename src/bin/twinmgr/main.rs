@@ -1,10 +1,12 @@
-//! The manager: `twinmgr` runs it, `twinmgr migrate` brings a database up to date.
+//! The manager: `twinmgr` runs it, `twinmgr migrate` brings a database up to date, `twinmgr health`
+//! asks the running one how it is.
 //!
 //! Exit codes, after sysexits.h: 0 ended as asked, 1 could not start, 64 wrong settings or usage,
-//! 75 another manager is at work here, 78 broker or database not there
+//! 69 and 70 what `health` found, 75 another manager is at work here, 78 broker or database not there
 //! at the start, or refusing, under `--fail-fast`.
 
 mod cli;
+mod health;
 mod life;
 mod logging;
 mod run;
@@ -63,7 +65,7 @@ fn main() -> ExitCode {
         Err(code) => return code,
     };
     match call(called, &given) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(failure) => {
             for line in failure.to_string().lines() {
                 eprintln!("twinmgr: {line}");
@@ -73,11 +75,12 @@ fn main() -> ExitCode {
     }
 }
 
-fn call(called: Called, given: &Given) -> Result<(), Failure> {
+fn call(called: Called, given: &Given) -> Result<ExitCode, Failure> {
     let config = Config::read(given).map_err(|error| Failure::Usage(error.to_string()))?;
     logging::start(&config.log);
     match called {
-        Called::Run => run::run(config),
+        Called::Run => run::run(config).map(|()| ExitCode::SUCCESS),
+        Called::Health(patience) => health::ask(&config.mqtt, patience),
         Called::Migrate => {
             let folder = &config.data_dir;
             std::fs::create_dir_all(folder)
@@ -89,7 +92,7 @@ fn call(called: Called, given: &Given) -> Result<(), Failure> {
             if done.is_empty() {
                 println!("{}: is up to date", config.store.target);
             }
-            Ok(())
+            Ok(ExitCode::SUCCESS)
         }
     }
 }
