@@ -46,6 +46,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("env_logger", &["bin"]),
     ("crc32fast", &["mqtt"]),
     ("fastrand", &["mqtt", "store", "manager", "device", "client"]),
+    ("jiff", &["bin"]),
     ("libsqlite3_sys", &[]),
     ("log", &["store", "mqtt", "manager", "device", "client", "config", "bin"]),
     ("lru", &["manager"]),

@@ -293,7 +293,10 @@ fn a_manager_whose_database_hangs_ends_within_ten_seconds_all_the_same() {
     }
     outage.site.end();
     let output = outage.site.program.output();
-    assert!(output.contains("; it is in the inbox, and is dealt with at the next start"), "{output}");
+    assert!(
+        output.contains("; it is in the inbox, and is dealt with at the next start"),
+        "{output}"
+    );
     assert!(outage.told.is_empty(), "{:?}", outage.told);
     outage.server.thaw();
     outage.site.program.start_again();

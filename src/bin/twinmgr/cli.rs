@@ -13,6 +13,20 @@ pub(crate) enum Called {
     Migrate,
     /// Ask the running manager how it is, with so much patience, and end.
     Health(Duration),
+    /// Deal with messages that were set aside, and end.
+    Poison(Poison),
+}
+
+/// What is to be done with messages that were set aside.
+pub(crate) enum Poison {
+    /// Say which there are.
+    List,
+    /// Show one.
+    Show(String),
+    /// Have these tried again, or all of them.
+    Retry(Vec<String>),
+    /// Drop these, or all of them.
+    Drop(Vec<String>),
 }
 
 /// The flags that were given, and the process's environment.
@@ -37,6 +51,12 @@ manager's place for a moment.
 Exit codes: 0 alive: it answers, and from its database; 64 wrong settings; 69 degraded: its broker
 or its database is away or refuses; 70 stuck: the broker is there, and the manager does not answer.";
 
+const AFTER_POISON: &str = "\
+They lie in the folder poison of the data folder, so give the manager's --data-dir. What is to be
+tried again is taken by the manager that runs there, within a second, or by the next one.
+
+Exit codes: 0 done; 1 the folder cannot be read or written; 64 wrong usage, or no such message.";
+
 /// Reads the command line; `Err` is how the program ends where it asks for help or is wrong.
 pub(crate) fn parse() -> Result<(Called, Given), ExitCode> {
     match command().try_get_matches() {
@@ -46,6 +66,7 @@ pub(crate) fn parse() -> Result<(Called, Given), ExitCode> {
                 let patience = matches.get_one("timeout").copied().unwrap_or_default();
                 (Called::Health(patience), Given(matches.clone()))
             }
+            Some(("poison", matches)) => poison(matches),
             _ => (Called::Run, Given(matches)),
         }),
         Err(error) => {
@@ -55,6 +76,19 @@ pub(crate) fn parse() -> Result<(Called, Given), ExitCode> {
             Err(if wrong { ExitCode::from(64) } else { ExitCode::SUCCESS })
         }
     }
+}
+
+/// `poison` and its own command; clap has seen to it that there is one, with all that it needs.
+fn poison(matches: &ArgMatches) -> (Called, Given) {
+    let (name, matches) = matches.subcommand().unwrap_or(("ls", matches));
+    let ids = || -> Vec<String> { matches.get_many("ID").into_iter().flatten().cloned().collect() };
+    let poison = match name {
+        "show" => Poison::Show(ids().concat()),
+        "retry" => Poison::Retry(ids()),
+        "drop" => Poison::Drop(ids()),
+        _ => Poison::List,
+    };
+    (Called::Poison(poison), Given(matches.clone()))
 }
 
 fn command() -> Command {
@@ -77,6 +111,30 @@ fn command() -> Command {
                 .after_help(AFTER_HEALTH)
                 .arg(timeout()),
         )
+        .subcommand(poison_command())
+}
+
+fn poison_command() -> Command {
+    let id = || Arg::new("ID").help("The message, as poison ls names it");
+    let all = || {
+        let help = "All of them";
+        Arg::new("all").long("all").action(ArgAction::SetTrue).help(help).display_order(0)
+    };
+    let some = |name: &'static str, about: &'static str| {
+        let ids = id().action(ArgAction::Append).num_args(1..).required_unless_present("all");
+        Command::new(name).about(about).arg(ids).arg(all().conflicts_with("ID"))
+    };
+    Command::new("poison")
+        .about("Deals with messages that were set aside because the manager has a fault with them")
+        .after_help(AFTER_POISON)
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(Command::new("ls").about("Lists them, oldest first"))
+        .subcommand(
+            Command::new("show").about("Shows one, payload and all").arg(id().required(true)),
+        )
+        .subcommand(some("retry", "Has them tried again, as if they had just come"))
+        .subcommand(some("drop", "Drops them for good"))
 }
 
 fn timeout() -> Arg {

@@ -9,6 +9,7 @@ mod cli;
 mod health;
 mod life;
 mod logging;
+mod poison;
 mod run;
 
 use std::process::ExitCode;
@@ -81,6 +82,7 @@ fn call(called: Called, given: &Given) -> Result<ExitCode, Failure> {
     match called {
         Called::Run => run::run(config).map(|()| ExitCode::SUCCESS),
         Called::Health(patience) => health::ask(&config.mqtt, patience),
+        Called::Poison(what) => poison::deal_with(&what, &config),
         Called::Migrate => {
             let folder = &config.data_dir;
             std::fs::create_dir_all(folder)
