@@ -69,6 +69,7 @@ impl Config {
         let stats = from.seconds("TWIN_STATS", 1);
         let cache = from.number("TWIN_CACHE", 1..=10_000_000);
         let restores = from.number("TWIN_RESTORES", 1..=100_000);
+        let thing_rate = from.number("TWIN_THING_RATE", 1..=1_000_000);
         let retry_rate = from.number("TWIN_RETRY_RATE", 1..=100_000);
         // All have been read, and each mistake noted: only now may the first one missing end it.
         let (mqtt, inbox, store) = (mqtt?, inbox?, store?);
@@ -79,6 +80,7 @@ impl Config {
             idle,
             cache: cache?,
             restores: restores?,
+            thing_rate: thing_rate?,
             retry_rate: retry_rate?,
             stats,
             epoch: 0,

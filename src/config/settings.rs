@@ -118,6 +118,11 @@ pub const SETTINGS: &[Setting] = &[
         "How long after its return a thing's LC/OFF may be the will of the connection before, in seconds",
     ),
     value("TWIN_RESTORES", "200", "The most returning things that are restored at once"),
+    value(
+        "TWIN_THING_RATE",
+        "1000",
+        "How often a thing may report in a second, ten times that at once; above it its reports wait and are merged",
+    ),
     value("TWIN_IDLE", "900", "How long a twin that nobody asks for stays in memory, in seconds"),
     value(
         "TWIN_STATS",

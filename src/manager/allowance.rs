@@ -4,17 +4,25 @@ use std::time::Duration;
 
 use crate::protocol::Timestamp;
 
-/// So many in a second, and never more than a second's worth at once.
+/// So many in a second, and never more than what can be saved up at once.
 #[derive(Debug)]
 pub(super) struct Allowance {
     rate: usize,
-    saved: usize,
+    most: usize,
+    /// Below zero if more was taken than there was.
+    saved: isize,
     since: Option<Timestamp>,
 }
 
 impl Allowance {
+    /// Never more than a second's worth at once, and nothing yet.
     pub(super) fn new(rate: usize) -> Self {
-        Self { rate: rate.max(1), saved: 0, since: None }
+        Self { rate: rate.max(1), most: rate.max(1), saved: 0, since: None }
+    }
+
+    /// Never more than `most` at once, and that now.
+    pub(super) fn full(rate: usize, most: usize) -> Self {
+        Self { rate: rate.max(1), most: most.max(1), saved: signed(most.max(1)), since: None }
     }
 
     /// Takes in the time that has passed.
@@ -26,10 +34,10 @@ impl Allowance {
         };
         let passed = now.since(since).as_nanos() / each.as_nanos().max(1);
         let new = usize::try_from(passed).unwrap_or(usize::MAX);
-        if self.saved.saturating_add(new) >= self.rate {
-            (self.saved, self.since) = (self.rate, Some(now));
+        if self.saved.saturating_add(signed(new)) >= signed(self.most) {
+            (self.saved, self.since) = (signed(self.most), Some(now));
         } else {
-            self.saved += new;
+            self.saved += signed(new);
             self.since = Some(since + each * u32::try_from(new).unwrap_or(u32::MAX));
         }
     }
@@ -39,8 +47,17 @@ impl Allowance {
     }
 
     pub(super) fn take_one(&mut self) {
-        self.saved = self.saved.saturating_sub(1);
+        self.saved = self.saved.saturating_sub(1).max(0);
     }
+
+    /// Takes so many, and owes what there is not: a second's worth at most.
+    pub(super) fn take(&mut self, count: usize) {
+        self.saved = self.saved.saturating_sub(signed(count)).max(-signed(self.rate));
+    }
+}
+
+fn signed(count: usize) -> isize {
+    isize::try_from(count).unwrap_or(isize::MAX)
 }
 
 #[cfg(test)]
@@ -65,6 +82,17 @@ mod tests {
         for rate in [1, 3, 10, 11, 1000] {
             assert_eq!(taken_in(rate, 10), rate * 10, "{rate}");
         }
+    }
+
+    #[test]
+    fn what_is_owed_is_a_seconds_worth_at_most() {
+        let mut allowance = Allowance::full(10, 100);
+        allowance.grow(Timestamp(0));
+        allowance.take(1000);
+        allowance.grow(Timestamp(0) + Duration::from_millis(900));
+        assert!(!allowance.has_one());
+        allowance.grow(Timestamp(0) + Duration::from_millis(1100));
+        assert!(allowance.has_one());
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub struct Counters {
     pub poisoned: u64,
     /// Messages for others, or on topics that clients do not publish.
     pub ignored: u64,
+    /// Reports that were merged into another one, for their thing reports too often.
+    pub merged: u64,
     /// Deltas sent again.
     pub retried: u64,
     /// Changes lost because the database does not take the twin.

@@ -10,6 +10,8 @@ mod allowance;
 mod answers;
 mod counters;
 mod decode;
+mod doubles;
+mod flood;
 mod me;
 mod nag;
 mod own_state;
@@ -25,7 +27,7 @@ use actix::prelude::*;
 use serde_json::Value;
 
 use crate::{
-    mqtt::{AsksFirst, Count, Done, HandOnAgain, Place, Poison, Publish, Respond},
+    mqtt::{AsksFirst, Count, Done, HandOnAgain, Parked, Place, Poison, Publish, Respond},
     protocol::{ThingId, Timestamp},
     store::{Commit, ForgetBefore, ListUnsettled, Load, SaveSession, Told},
     twin::{Event, Moment, Outcome, Refusal, Retry, Rules, Twin},
@@ -49,6 +51,8 @@ pub struct ManagerSettings {
     pub cache: usize,
     /// The most things that are restored at once.
     pub restores: usize,
+    /// How often a thing may report in a second before its reports are merged.
+    pub thing_rate: usize,
     /// The most deltas that are sent again, or looked at after a start, in a second.
     pub retry_rate: usize,
     /// How often the counters are told, if anything moved.
@@ -83,6 +87,8 @@ pub struct Peers {
     pub done: Recipient<Done>,
     /// Sets messages aside on which the core panicked.
     pub poison: Recipient<Poison>,
+    /// Is told which entries need not be waited for.
+    pub parked: Recipient<Parked>,
     /// Hands on again what was under way with an actor that has ended.
     pub again: Recipient<HandOnAgain>,
     /// Is told which twins need not be told again.
@@ -106,12 +112,25 @@ pub(crate) struct Happened {
     ask: Option<Ask>,
     at: Timestamp,
     session: i64,
+    /// The numbers of messages that were merged into this one.
+    merged: Vec<u64>,
 }
 
 impl Happened {
     /// The number of the message in the inbox, if it came from there.
     fn number(&self) -> Option<u64> {
         self.place.map(|place| place.number)
+    }
+
+    /// The numbers of all messages that it is of, when it is not needed itself.
+    fn into_numbers(self) -> impl Iterator<Item = u64> {
+        let own = self.number();
+        self.merged.into_iter().chain(own)
+    }
+
+    /// The numbers of all messages that it is of.
+    fn numbers(&self) -> impl Iterator<Item = u64> {
+        self.merged.iter().copied().chain(self.number())
     }
 }
 

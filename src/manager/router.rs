@@ -19,13 +19,13 @@ use super::{
     own_state::OwnState,
     restores::Restores,
     retries::Retries,
-    things::{Entry, Things},
+    things::{Entry, Things, UnderWay},
     twin_actor::TwinActor,
 };
 use crate::{
     mqtt::{
-        self, Acked, Arrived, AsksFirst, Destination, Done, HandOnAgain, Link, Poison, Publish,
-        Replayed, Respond,
+        self, Acked, Arrived, AsksFirst, Destination, Done, HandOnAgain, Link, Parked, Poison,
+        Publish, Replayed, Respond,
     },
     protocol::{Bad, Problem, ThingId, ThingTopic, Timestamp, Topic},
     store::{ForgetBefore, Health, ListUnsettled, SaveSession, Told, Unsettled},
@@ -49,6 +49,8 @@ pub struct Router {
     pub(super) shared: Option<Rc<Shared>>,
     pub(super) things: Things,
     restores: Restores,
+    /// Things of which something waits because they report too often.
+    slowed: BTreeSet<ThingId>,
     retries: Retries,
     nag: Nag,
     pub(super) own: OwnState,
@@ -84,7 +86,8 @@ impl Router {
     #[must_use]
     pub fn new(settings: ManagerSettings, peers: Peers) -> Self {
         Self {
-            things: Things::new(),
+            things: Things::new(settings.thing_rate),
+            slowed: BTreeSet::new(),
             restores: Restores::new(settings.restores),
             retries: Retries::default(),
             nag: Nag::default(),
@@ -134,7 +137,8 @@ impl Router {
                 if place.epoch >= self.settings.epoch && self.untold.remove(&id) {
                     self.send(id.clone(), resumed(at, session, true), ctx);
                 }
-                self.send(id, Happened { place: Some(place), event, ask, at, session }, ctx);
+                let place = Some(place);
+                self.send(id, Happened { place, event, ask, at, session, merged: vec![] }, ctx);
             }
             Err(problem) => {
                 let topic = Topic::Thing(id, ThingTopic::TwinRes);
@@ -143,10 +147,10 @@ impl Router {
         }
     }
 
-    /// Sends an event to the thing's actor; a restore waits for its turn, and so does what comes
-    /// after it.
+    /// Sends an event to the thing's actor, at the thing's rate; a restore waits for its turn, and so does what
+    /// comes after it.
     fn send(&mut self, id: ThingId, happened: Happened, ctx: &mut Context<Self>) {
-        let (now, restores) = (happened.at, happened.event == Event::Connected);
+        let now = happened.at;
         let shared = self.shared(ctx);
         let own = id.clone();
         if self.has_ended(&id) {
@@ -155,17 +159,39 @@ impl Router {
         let succeeds = self.buried.contains(&id);
         let start = || Supervisor::start(move |_| TwinActor::new(own, shared, succeeds));
         let entry = self.things.get_or_start(&id, now, start);
-        let waits = !entry.waiting.is_empty() || (restores && !self.restores.enter());
-        if waits {
-            entry.waiting.push_back(happened);
-            if restores {
-                self.restores.wait(id);
-            }
-        } else {
-            entry.hand_over(happened);
+        if happened.place.is_some()
+            && let Some(reason) = entry.doubles.note(&happened.event, now)
+        {
+            log::warn!("{id}: {reason}");
         }
+        if let Some(number) = entry.flood.put(happened) {
+            self.counters.merged += 1;
+            self.peers.parked.do_send(Parked(number));
+        }
+        self.let_through(id, now);
         if self.things.len() > self.settings.cache {
             self.things.retire(now, self.settings.idle, self.settings.cache);
+        }
+    }
+
+    /// Takes on what a thing's rate lets through: usually all that there is, at once.
+    fn let_through(&mut self, id: ThingId, now: Timestamp) {
+        let Some(entry) = self.things.get(&id) else { return };
+        while let Some(happened) = entry.flood.next(now) {
+            let restores = happened.event == Event::Connected;
+            if !entry.waiting.is_empty() || (restores && !self.restores.enter()) {
+                entry.waiting.push_back(happened);
+                if restores {
+                    self.restores.wait(id.clone());
+                }
+            } else {
+                entry.hand_over(happened);
+            }
+        }
+        if entry.flood.is_empty() {
+            self.slowed.remove(&id);
+        } else {
+            self.slowed.insert(id);
         }
     }
 
@@ -178,9 +204,10 @@ impl Router {
     /// once more, all of it is set aside.
     fn bury(&mut self, id: ThingId, last: &Happened) {
         let Some(entry) = self.things.get(&id) else { return };
-        let under_way = entry.under_way.drain(..).map(|(number, _)| number);
-        let waiting = entry.waiting.drain(..).map(|happened| happened.number());
-        let numbers = under_way.chain(waiting).chain([last.number()]).flatten().collect::<Vec<_>>();
+        let under_way = entry.under_way.drain(..).flat_map(|under_way| under_way.numbers);
+        let waiting = entry.waiting.drain(..).flat_map(Happened::into_numbers);
+        let behind = entry.flood.numbers().into_iter().chain(last.numbers());
+        let numbers = under_way.chain(waiting).chain(behind).collect::<Vec<_>>();
         let restoring = std::mem::take(&mut entry.restoring);
         log::error!("{id}: its actor has ended, with {} messages", numbers.len());
         self.things.forget(&id);
@@ -231,7 +258,7 @@ impl Router {
     /// Gives back the places of a thing's restores once all of them is told.
     fn check_restored(&mut self, id: &ThingId) {
         let Some(entry) = self.things.get(id) else { return };
-        if entry.restore_untold > 0 || entry.under_way.iter().any(|(_, restores)| *restores) {
+        if entry.restore_untold > 0 || entry.under_way.iter().any(|under_way| under_way.restores) {
             return;
         }
         for _ in 0..std::mem::take(&mut entry.restoring) {
@@ -308,6 +335,9 @@ impl Router {
     /// Sends again what is due, and goes on looking at unsettled things.
     fn tick(&mut self, ctx: &mut Context<Self>) {
         let now = mqtt::now();
+        for id in self.slowed.clone() {
+            self.let_through(id, now);
+        }
         let Some(session) = self.session else { return };
         self.allowance.grow(now);
         while self.is_up && self.allowance.has_one() {
@@ -315,7 +345,7 @@ impl Router {
             self.allowance.take_one();
             self.counters.retried += 1;
             let event = Event::RetryDue(attempt);
-            self.send(id, Happened { place: None, event, ask: None, at: now, session }, ctx);
+            self.send(id, own(event, now, session), ctx);
         }
         while self.is_up && self.is_replayed && self.allowance.has_one() {
             let Some(id) = self.untold.pop_first() else { break };
@@ -342,7 +372,12 @@ impl Router {
 
 /// The event of a start, or of a lost session.
 fn resumed(at: Timestamp, session: i64, untold: bool) -> Happened {
-    Happened { place: None, event: Event::Resumed { untold }, ask: None, at, session }
+    own(Event::Resumed { untold }, at, session)
+}
+
+/// An event that no message brings.
+fn own(event: Event, at: Timestamp, session: i64) -> Happened {
+    Happened { place: None, event, ask: None, at, session, merged: Vec::new() }
 }
 
 impl Actor for Router {
@@ -386,16 +421,15 @@ impl Handler<Finished> for Router {
         let Some(entry) = self.things.get(&id) else { return };
         entry.untold += published;
         entry.told = told.or(entry.told);
-        if let Some((number, restores)) = entry.under_way.pop_front() {
+        if let Some(UnderWay { numbers, restores }) = entry.under_way.pop_front() {
             if restores {
                 entry.restore_untold = entry.untold;
             }
-            match (number, poison) {
-                (Some(number), Some(reason)) => {
-                    self.peers.poison.do_send(Poison { number, reason });
+            for number in numbers {
+                match poison.clone() {
+                    Some(reason) => self.peers.poison.do_send(Poison { number, reason }),
+                    None => self.peers.done.do_send(Done(number)),
                 }
-                (Some(number), None) => self.peers.done.do_send(Done(number)),
-                (None, _) => {}
             }
         }
         self.check_told(&id);

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, time::Duration};
 use actix::Addr;
 use lru::LruCache;
 
-use super::{Happened, twin_actor::TwinActor};
+use super::{Happened, doubles::Doubles, flood::Flood, twin_actor::TwinActor};
 use crate::{
     protocol::{ThingId, Timestamp},
     twin::Event,
@@ -14,13 +14,23 @@ use crate::{
 /// How many twins are looked at for one that may go. Those at work may not.
 const LOOK_AT: usize = 100;
 
+/// An event that was sent to an actor and is not finished.
+#[derive(Debug)]
+pub(super) struct UnderWay {
+    /// The numbers of its messages in the inbox.
+    pub(super) numbers: Vec<u64>,
+    pub(super) restores: bool,
+}
+
 /// A thing whose twin is in memory.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) actor: Addr<TwinActor>,
-    /// What was sent to the actor and is not finished, in order: its number, and whether it is a
-    /// restore.
-    pub(super) under_way: VecDeque<(Option<u64>, bool)>,
+    /// What was sent to the actor and is not finished, in order.
+    pub(super) under_way: VecDeque<UnderWay>,
+    /// What the thing reports above its rate.
+    pub(super) flood: Flood,
+    pub(super) doubles: Doubles,
     /// What waits here because a restore before it waits for its turn.
     pub(super) waiting: VecDeque<Happened>,
     /// Publishes that the broker has not acknowledged.
@@ -39,7 +49,8 @@ impl Entry {
     pub(super) fn hand_over(&mut self, happened: Happened) {
         let restores = happened.event == Event::Connected;
         self.restoring += usize::from(restores);
-        self.under_way.push_back((happened.number(), restores));
+        let numbers = happened.numbers().collect();
+        self.under_way.push_back(UnderWay { numbers, restores });
         self.actor.do_send(happened);
     }
 
@@ -52,7 +63,10 @@ impl Entry {
     }
 
     fn is_busy(&self) -> bool {
-        !self.under_way.is_empty() || !self.waiting.is_empty() || self.untold > 0
+        !self.under_way.is_empty()
+            || !self.waiting.is_empty()
+            || !self.flood.is_empty()
+            || self.untold > 0
     }
 }
 
@@ -60,11 +74,13 @@ impl Entry {
 #[derive(Debug)]
 pub(super) struct Things {
     entries: LruCache<ThingId, Entry>,
+    /// How often a thing may report in a second.
+    rate: usize,
 }
 
 impl Things {
-    pub(super) fn new() -> Self {
-        Self { entries: LruCache::unbounded() }
+    pub(super) fn new(rate: usize) -> Self {
+        Self { entries: LruCache::unbounded(), rate }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -81,6 +97,8 @@ impl Things {
         let entry = self.entries.get_or_insert_mut(id.clone(), || Entry {
             actor: start(),
             under_way: VecDeque::new(),
+            flood: Flood::new(self.rate),
+            doubles: Doubles::default(),
             waiting: VecDeque::new(),
             untold: 0,
             told: None,

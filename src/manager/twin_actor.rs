@@ -90,7 +90,7 @@ impl TwinActor {
     /// Applies an event to a copy: if the core panics, the twin stays as it was.
     fn apply(&mut self, happened: Happened, ctx: &mut Context<Self>) -> Held {
         let entry = happened.number();
-        let Happened { place, event, ask, at, session } = happened;
+        let Happened { place, event, ask, at, session, .. } = happened;
         let applied = place.map(applied_by);
         if applied.is_some_and(|applied| applied <= self.applied) {
             return self.repeat(&event, ask.as_ref(), session, entry);

@@ -12,8 +12,9 @@ use tokio::sync::oneshot;
 
 use super::{
     Arrived, AsksFirst, Close, Count, Counters, Done, Entry, HandOnAgain, Inbox, Listeners,
-    MqttSettings, Poison, Publish, Quiesce, Replayed, Respond, backoff::Backoff, client::Client,
-    intake::Intake, now, poison::Poisoned, send, trouble::OncePerMinute, window::Window,
+    MqttSettings, Parked, Poison, Publish, Quiesce, Replayed, Respond, backoff::Backoff,
+    client::Client, intake::Intake, now, poison::Poisoned, send, trouble::OncePerMinute,
+    window::Window,
 };
 
 /// The most entries that are read from the inbox in one go.
@@ -281,6 +282,15 @@ impl Handler<Poison> for Bridge {
         if self.poisoned.take(poison, &self.intake.inbox) && self.intake.inbox.done(number) {
             self.go_on(ctx);
         }
+    }
+}
+
+impl Handler<Parked> for Bridge {
+    type Result = ();
+
+    fn handle(&mut self, Parked(number): Parked, ctx: &mut Self::Context) {
+        self.intake.inbox.park(number);
+        self.hand_on(ctx);
     }
 }
 

@@ -171,6 +171,11 @@ impl Inbox {
         self.line().done(number)
     }
 
+    /// Others need not wait for this entry, which is under way.
+    pub(super) fn park(&self, number: u64) {
+        self.line().park(number);
+    }
+
     /// An entry that is under way.
     pub(super) fn under_way(&self, number: u64) -> Option<Arc<Entry>> {
         self.line().under_way(number)

@@ -75,6 +75,12 @@ pub struct Done(pub u64);
 #[rtype(result = "()")]
 pub struct AsksFirst(pub bool);
 
+/// The entry of this number waits for others of its kind: those behind it need not wait for it. It is still to be
+/// done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Message)]
+#[rtype(result = "()")]
+pub struct Parked(pub u64);
+
 /// Hands these entries on again, in order: whoever had them has ended.
 #[derive(Clone, Debug, PartialEq, Eq, Message)]
 #[rtype(result = "()")]

@@ -59,6 +59,65 @@ impl Report {
     }
 }
 
+impl Report {
+    /// Makes of this report and a later one a single report that says the same as both after one another.
+    ///
+    /// ```
+    /// use twinthing::protocol::Report;
+    ///
+    /// let mut report = Report::parse(br#"{"delta":{"on":true,"level":1}}"#, 1024)?;
+    /// let later = Report::parse(br#"{"delta":{"level":2}}"#, 1024)?;
+    /// assert!(report.merge(later).is_ok());
+    /// assert_eq!(report, Report::parse(br#"{"delta":{"on":true,"level":2}}"#, 1024)?);
+    /// # Ok::<(), twinthing::protocol::Bad>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The later one, if there is no such report: their trns differ, or no single patch has the effect of both.
+    pub fn merge(&mut self, later: Self) -> Result<(), Self> {
+        let composes = match (self.kind, later.kind) {
+            (_, ReportKind::State) | (ReportKind::State, ReportKind::Delta) => true,
+            (ReportKind::Delta, ReportKind::Delta) => composes(&self.members, &later.members),
+        };
+        if self.trn != later.trn || !composes {
+            return Err(later);
+        }
+        match later.kind {
+            ReportKind::State => (self.kind, self.members) = (later.kind, later.members),
+            ReportKind::Delta => {
+                put_over(&mut self.members, later.members, self.kind == ReportKind::Delta);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether one patch has the effect of two: an object over what is no object does away with what was there
+/// before the first one, which no patch can say.
+fn composes(earlier: &Map<String, Value>, later: &Map<String, Value>) -> bool {
+    later.iter().all(|(name, value)| match (earlier.get(name), value) {
+        (Some(Value::Object(earlier)), Value::Object(later)) => composes(earlier, later),
+        (Some(_), Value::Object(_)) => false,
+        (None, _) | (Some(_), _) => true,
+    })
+}
+
+/// Puts a patch over members. Where these are a patch themselves, `null` stays and removes.
+fn put_over(members: &mut Map<String, Value>, patch: Map<String, Value>, is_patch: bool) {
+    for (name, value) in patch {
+        match (members.get_mut(&name), value) {
+            (Some(Value::Object(own)), Value::Object(patch)) => put_over(own, patch, is_patch),
+            (_, Value::Null) if !is_patch => drop(members.remove(&name)),
+            (_, Value::Object(patch)) if !is_patch => {
+                let mut own = Map::new();
+                put_over(&mut own, patch, false);
+                members.insert(name, Value::Object(own));
+            }
+            (_, value) => drop(members.insert(name, value)),
+        }
+    }
+}
+
 /// The payload of a `STATE/SET` or `STATE/UPD` that holds all there is.
 #[must_use]
 pub fn state_whole(members: Value) -> String {

@@ -402,3 +402,51 @@ async fn a_thing_that_never_stops_talking_does_not_hold_the_place_of_its_restore
         })
         .await;
 }
+
+#[actix_rt::test]
+async fn a_flood_of_one_thing_is_merged_and_ends_as_it_said_and_others_are_not_touched() {
+    let mut service = Service::start(ManagerSettings { thing_rate: 10, ..settings() });
+    for number in 0..1000 {
+        let report = json!({"delta": {"n": number, format!("m{}", number % 3): number}});
+        service.send("TNG/flood/STATE/UPD", report);
+    }
+    service.send("TNG/flood/TWIN/SET", json!({"set": {"n": 0}}));
+    service.send("TNG/other/STATE/UPD", json!({"state": {"n": 1}}));
+    service
+        .until("the other is told", |heard| {
+            heard.published.iter().any(|(topic, _)| topic == "TNG/other/TWIN/UPD")
+        })
+        .await;
+    service.all_done().await;
+    let told = service.on("TNG/flood/TWIN/UPD");
+    assert!((101..300).contains(&told.len()), "{} updates of 1000 reports", told.len());
+    let last = told.last().unwrap();
+    assert_eq!(last["reported"], json!({"n": 999, "m0": 999, "m1": 997, "m2": 998}));
+    assert_eq!(last["desired"]["n"], 0, "the SET came after them");
+    let row = service.tape.lock().unwrap().rows[&"flood".parse::<ThingId>().unwrap()].clone();
+    assert_eq!(row.applied.number, 1001, "all of them are in the row");
+    let parked = service.tape.lock().unwrap().parked.len();
+    assert!(parked > 700, "{parked} are not waited for");
+}
+
+#[actix_rt::test]
+async fn everything_that_was_merged_is_poison_if_the_merged_one_is() {
+    fn panics_on_reports(
+        twin: &Twin,
+        event: Event,
+        moment: &Moment<'_>,
+    ) -> Result<(Twin, Outcome), Refusal> {
+        assert!(!matches!(event, Event::Reported(_)), "a report");
+        twin.apply(event, moment)
+    }
+    let given = ManagerSettings { thing_rate: 1, apply: panics_on_reports, ..settings() };
+    let mut service = Service::start(given);
+    for number in 0..15 {
+        service.send("TNG/a/STATE/UPD", json!({"delta": {"n": number}}));
+    }
+    service.until("all of them", |heard| heard.poison.len() == 15).await;
+    let mut numbers: Vec<_> =
+        service.tape.lock().unwrap().poison.iter().map(|(number, _)| *number).collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (1..=15).collect::<Vec<_>>());
+}

@@ -11,8 +11,8 @@ use serde_json::Value;
 use twinthing::{
     manager::{ManagerSettings, Peers, Router},
     mqtt::{
-        self, Acked, Arrived, AsksFirst, Count, Destination, Done, HandOnAgain, Link, Place,
-        Poison, Publish, Replayed, Respond,
+        self, Acked, Arrived, AsksFirst, Count, Destination, Done, HandOnAgain, Link, Parked,
+        Place, Poison, Publish, Replayed, Respond,
     },
     protocol::{ThingId, Timestamp},
     store::{
@@ -31,6 +31,7 @@ pub struct Heard {
     pub done: Vec<u64>,
     pub poison: Vec<(u64, String)>,
     pub again: Vec<u64>,
+    pub parked: Vec<u64>,
     pub told: Vec<(String, u64)>,
     pub forgotten: Vec<i64>,
     pub deleted: HashMap<ThingId, Applied>,
@@ -85,6 +86,14 @@ impl Handler<Poison> for Recorder {
 
     fn handle(&mut self, Poison { number, reason }: Poison, _: &mut Self::Context) {
         self.0.lock().unwrap().poison.push((number, reason));
+    }
+}
+
+impl Handler<Parked> for Recorder {
+    type Result = ();
+
+    fn handle(&mut self, Parked(number): Parked, _: &mut Self::Context) {
+        self.0.lock().unwrap().parked.push(number);
     }
 }
 
@@ -217,6 +226,7 @@ pub fn settings() -> ManagerSettings {
         cache: 1000,
         restores: 10,
         retry_rate: 1000,
+        thing_rate: 1_000_000,
         stats: Duration::from_millis(50),
         epoch: 1,
         untold: Vec::new(),
@@ -247,6 +257,7 @@ impl Service {
             publish: recorder.clone().recipient(),
             done: recorder.clone().recipient(),
             poison: recorder.clone().recipient(),
+            parked: recorder.clone().recipient(),
             again: recorder.clone().recipient(),
             told: recorder.clone().recipient(),
             forget: recorder.clone().recipient(),

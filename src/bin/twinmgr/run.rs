@@ -133,6 +133,7 @@ fn connect(
         publish: bridge.clone().recipient(),
         done: bridge.clone().recipient(),
         poison: bridge.clone().recipient(),
+        parked: bridge.clone().recipient(),
         again: bridge.clone().recipient(),
         count: bridge.clone().recipient(),
         asks_first: bridge.clone().recipient(),

@@ -59,6 +59,8 @@ fn bytes(message: &Incoming) -> usize {
 struct Read {
     entry: Arc<Entry>,
     is_done: bool,
+    /// Whether it counts among those that others wait for.
+    is_counted: bool,
     /// What was published for it and is not acknowledged.
     holds: usize,
 }
@@ -98,7 +100,7 @@ pub(super) struct Line {
     over: usize,
     /// Entries in memory only that were read.
     unkept: BTreeMap<u64, Read>,
-    /// How many of both are not done, and their bytes.
+    /// How many of both others wait for, and their bytes.
     working: usize,
     working_bytes: usize,
     /// The bytes of `changes`, and of all that is in memory only.
@@ -283,7 +285,7 @@ impl Line {
     fn start(&mut self, entry: &Arc<Entry>, is_stored: bool) {
         self.working += 1;
         self.working_bytes += bytes(&entry.message);
-        let read = Read { entry: Arc::clone(entry), is_done: false, holds: 0 };
+        let read = Read { entry: Arc::clone(entry), is_done: false, is_counted: true, holds: 0 };
         let map = if is_stored { &mut self.stored } else { &mut self.unkept };
         map.insert(entry.place.number, read);
     }
@@ -316,11 +318,19 @@ impl Line {
     pub(super) fn done(&mut self, number: u64) -> bool {
         let Some(read) = self.read_mut(number).filter(|read| !read.is_done) else { return false };
         read.is_done = true;
-        let size = bytes(&read.entry.message);
-        self.working -= 1;
-        self.working_bytes -= size;
+        self.park(number);
         self.give_back(number);
         true
+    }
+
+    /// Others need not wait for this one.
+    pub(super) fn park(&mut self, number: u64) {
+        let Some(read) = self.read_mut(number) else { return };
+        if std::mem::take(&mut read.is_counted) {
+            let size = bytes(&read.entry.message);
+            self.working -= 1;
+            self.working_bytes -= size;
+        }
     }
 
     /// Forgets an entry that is over, and gives back the room of those that lie first on disk.

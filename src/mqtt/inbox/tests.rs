@@ -134,6 +134,21 @@ fn what_comes_later_does_not_keep_what_came_before_from_being_done() {
 }
 
 #[test]
+fn what_is_parked_keeps_no_other_and_is_still_to_be_done() {
+    let folder = tempfile::tempdir().unwrap();
+    let inbox = disk(&folder);
+    (0..3).for_each(|n| inbox.append(set(n)));
+    assert_eq!(inbox.read(9, 1, 1).len(), 1);
+    inbox.park(1);
+    inbox.park(1);
+    assert_eq!(places(&inbox.read(9, 1, 1)), [(1, 2)]);
+    assert!(inbox.done(2) && !inbox.is_done_up_to(1));
+    assert_eq!(inbox.read(9, 1, 1).len(), 1);
+    assert!(inbox.read(9, 1, 1).is_empty());
+    assert!(inbox.done(1) && inbox.is_done_up_to(2));
+}
+
+#[test]
 fn one_wake_at_most_is_pending() {
     let wakes = Arc::new(AtomicUsize::new(0));
     let inbox = Inbox::open(&InboxSettings { folder: None, sync: false, bytes: 1 }).unwrap();

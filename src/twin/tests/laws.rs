@@ -3,6 +3,8 @@
 use proptest::{collection::vec, prelude::*};
 use serde_json::Map;
 
+use crate::protocol::{ReportKind, Trn};
+
 use super::{
     world::{Act, World},
     *,
@@ -263,6 +265,36 @@ proptest! {
                 prop_assert_eq!(again.to_payload(session), stage.twin.to_payload(session));
                 prop_assert_eq!(again.ledger, stage.twin.ledger.clone());
             }
+        }
+    }
+}
+
+/// A few small reports on the same members, so that they meet.
+fn small_report() -> impl Strategy<Value = Report> {
+    let leaf = prop_oneof![Just(json!(1)), Just(json!(2)), Just(json!(null)), Just(json!([1]))];
+    let value = leaf.prop_recursive(2, 6, 2, |inner| {
+        proptest::collection::hash_map("[ab]", inner, 0..3)
+            .prop_map(|members| Value::Object(members.into_iter().collect()))
+    });
+    let members = proptest::collection::hash_map("[abc]", value, 0..4);
+    (any::<bool>(), members, proptest::option::of(1_u32..3)).prop_map(|(whole, members, trn)| {
+        let kind = if whole { ReportKind::State } else { ReportKind::Delta };
+        Report { kind, members: members.into_iter().collect(), trn: trn.and_then(Trn::new) }
+    })
+}
+
+proptest! {
+    #[test]
+    fn a_merged_report_leaves_what_both_would_after_one_another(before in small_report(), first in small_report(), second in small_report()) {
+        let mut apart = stage();
+        apart.apply(Event::Reported(before));
+        let mut at_once = apart.clone();
+        let mut merged = first.clone();
+        if merged.merge(second.clone()).is_ok() {
+            apart.apply(Event::Reported(first)).apply(Event::Reported(second));
+            at_once.apply(Event::Reported(merged));
+            prop_assert_eq!(at_once.reported(), apart.reported());
+            prop_assert_eq!(at_once.desired(), apart.desired());
         }
     }
 }
