@@ -47,6 +47,9 @@ fn a_flood_is_merged_and_nothing_of_it_is_lost(database: &Database) {
         (stats["inbox_entries"] == 0).then(|| stats["merged"].as_u64().unwrap())
     });
     assert_eq!(merged + version, FLOOD as u64, "each report is merged or has a version");
+    let output = site.program.output();
+    let line = output.lines().find(|line| line.contains(" merged, ")).expect("a line of counters");
+    assert!(line.contains(" INFO ") && line.contains(" committed in "), "{line}");
     site.program.kill();
     site.program.start_again();
     site.ready();

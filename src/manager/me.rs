@@ -10,6 +10,7 @@ use crate::{
         Code, GroupName, GroupTopic, Problem, SetRequest, ThingTopic, Topic, delete_answer,
         parse_delete,
     },
+    store,
     twin::Twin,
 };
 
@@ -109,12 +110,14 @@ impl Router {
         }
     }
 
-    /// Asks the bridge for its part of the counters, and then tells them.
+    /// Asks bridge and store for their part of the counters, and then tells them.
     pub(super) fn stats_tick(&self, ctx: &mut Context<Self>) {
-        let asked = self.peers.count.send(Count).into_actor(self);
-        ctx.spawn(asked.map(|bridge, router, _| {
-            if let Ok(bridge) = bridge {
-                router.tell_stats(Stats { service: router.counters, bridge });
+        let (bridge, store) =
+            (self.peers.count.send(Count), self.peers.count_commits.send(store::Count));
+        let asked = async move { tokio::join!(bridge, store) }.into_actor(self);
+        ctx.spawn(asked.map(|counted, router, _| {
+            if let (Ok(bridge), Ok(store)) = counted {
+                router.tell_stats(Stats { service: router.counters, store, bridge });
             }
         }));
     }
@@ -123,7 +126,8 @@ impl Router {
         if !stats.moved(self.told_stats.as_ref()) {
             return;
         }
-        self.told_stats = Some(stats);
+        let before = self.told_stats.replace(stats);
+        log::info!("{}", stats.since(before.as_ref()));
         let topic = Topic::Thing(self.settings.id.clone(), ThingTopic::Stats);
         let payload = serde_json::to_vec(&stats).unwrap_or_default();
         self.publish(topic, payload.into(), None, None);

@@ -29,7 +29,7 @@ use serde_json::Value;
 use crate::{
     mqtt::{AsksFirst, Count, Done, HandOnAgain, Parked, Place, Poison, Publish, Respond},
     protocol::{ThingId, Timestamp},
-    store::{Commit, ForgetBefore, ListUnsettled, Load, SaveSession, Told},
+    store::{self, Commit, ForgetBefore, ListUnsettled, Load, SaveSession, Told},
     twin::{Event, Moment, Outcome, Refusal, Retry, Rules, Twin},
 };
 
@@ -97,6 +97,8 @@ pub struct Peers {
     pub forget: Recipient<ForgetBefore>,
     /// Counts what passes the bridge.
     pub count: Recipient<Count>,
+    /// Counts what is committed.
+    pub count_commits: Recipient<store::Count>,
     /// Is told when requests need not wait for what came before them.
     pub asks_first: Recipient<AsksFirst>,
 }

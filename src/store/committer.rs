@@ -6,6 +6,7 @@ use log::error;
 
 use super::{
     Commit, Committed, Target, Told,
+    counters::Counted,
     fault::Fault,
     lane::{Lane, Report},
     lock::Lock,
@@ -24,6 +25,7 @@ pub(super) struct Committer {
     session: Option<i64>,
     forget: Option<i64>,
     tolds: Tolds,
+    pub(super) counted: Counted,
     /// Whether nothing should be left for later.
     pub(super) is_ending: bool,
     batch_rows: usize,
@@ -39,6 +41,7 @@ impl Committer {
             session: None,
             forget: None,
             tolds: Tolds::default(),
+            counted: Counted::default(),
             is_ending: false,
             batch_rows,
             batch_bytes,
@@ -116,6 +119,7 @@ impl Committer {
         let Some((job, result)) = self.lane.finish(report, now) else { return };
         match (job, result) {
             (Write::Twins(batch), Ok(())) => {
+                self.counted.add(batch.len(), self.lane.took());
                 batch.iter().for_each(|commit| answer(commit, None));
             }
             (Write::Twins(batch), Err(Fault::Refused(reason))) => self.isolate(batch, &reason),

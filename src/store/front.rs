@@ -10,7 +10,8 @@ use actix::prelude::*;
 use tokio::sync::oneshot;
 
 use super::{
-    Commit, Finish, ForgetBefore, Health, ListUnsettled, Load, SaveSession, StoreSettings, Told,
+    Commit, Count, Counters, Finish, ForgetBefore, Health, ListUnsettled, Load, SaveSession,
+    StoreSettings, Told,
     asker::Asker,
     committer::{self, Committer},
     lane::{Lane, Report, Work},
@@ -264,6 +265,14 @@ impl Handler<Told> for Store {
     /// It is not urgent: the next look is soon enough.
     fn handle(&mut self, told: Told, _: &mut Context<Self>) {
         self.committer.told(told, Instant::now());
+    }
+}
+
+impl Handler<Count> for Store {
+    type Result = Counters;
+
+    fn handle(&mut self, Count: Count, _: &mut Context<Self>) -> Counters {
+        self.committer.counted.take()
     }
 }
 

@@ -51,6 +51,8 @@ pub(super) struct Lane<W: Work> {
     thread: Option<Thread<W::Job>>,
     threads: u64,
     job: Option<(W::Job, Instant)>,
+    /// How long its last job took.
+    took: Duration,
     trouble: Option<String>,
     pause: Duration,
     rests_until: Option<Instant>,
@@ -76,6 +78,7 @@ impl<W: Work> Lane<W> {
             thread: None,
             threads: 0,
             job: None,
+            took: Duration::ZERO,
             trouble: None,
             pause: FIRST_PAUSE,
             rests_until: None,
@@ -91,6 +94,11 @@ impl<W: Work> Lane<W> {
     /// How long it has been at its job.
     pub(super) fn busy_for(&self, now: Instant) -> Option<Duration> {
         self.job.as_ref().map(|(_, since)| now.duration_since(*since))
+    }
+
+    /// How long its last job took.
+    pub(super) fn took(&self) -> Duration {
+        self.took
     }
 
     /// What it is at.
@@ -146,7 +154,8 @@ impl<W: Work> Lane<W> {
         if report.thread != self.threads {
             return None;
         }
-        let (job, _) = self.job.take()?;
+        let (job, since) = self.job.take()?;
+        self.took = now.duration_since(since);
         match &report.result {
             Ok(_) | Err(Fault::Refused(_)) => self.succeeded(now),
             Err(fault) => self.failed(fault.reason().to_owned(), now),

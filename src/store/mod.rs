@@ -9,6 +9,7 @@
 mod asker;
 mod committer;
 mod connection;
+mod counters;
 mod deleted;
 mod error;
 mod fault;
@@ -37,6 +38,7 @@ use actix::prelude::*;
 
 use crate::{protocol::ThingId, twin::Record};
 
+pub use counters::{Count, Counters};
 pub use error::StoreError;
 pub use front::Store;
 pub use start::{migrate, start};

@@ -16,7 +16,7 @@ mod tapes;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tapes::{Heard, Service, Tape, answer, release, settings, store};
+use tapes::{Heard, Service, Tape, answer, keep, release, settings};
 use twinthing::{
     manager::ManagerSettings,
     mqtt::{Acked, Respond},
@@ -359,7 +359,7 @@ async fn a_refused_twin_goes_back_no_further_than_to_what_was_committed_meanwhil
     {
         let mut heard = service.tape.lock().unwrap();
         let first = heard.waiting.remove(0);
-        store(&mut heard, first);
+        keep(&mut heard, first);
     }
     service.until("the first is told", |heard| heard.done.len() == 2).await;
     service.tape.lock().unwrap().refuses = Some("too large".to_owned());

@@ -128,6 +128,7 @@ fn connect(
         commit: store.clone().recipient(),
         unsettled: store.clone().recipient(),
         session: store.clone().recipient(),
+        count_commits: store.clone().recipient(),
         told: store.clone().recipient(),
         forget: store.clone().recipient(),
         publish: bridge.clone().recipient(),
