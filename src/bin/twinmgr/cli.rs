@@ -39,8 +39,8 @@ a variable only, or NAME_FILE names a file with it:
 
 const EXIT_CODES: &str = "
 Exit codes: 0 ended as asked; 1 could not start; 64 wrong settings; 69 and 70, see health --help;
-75 another manager is at work on this data folder or database; 78 broker or database not there at
-the start, or refusing, under --fail-fast.";
+70 a fault of the program, which can be started again; 75 another manager is at work on this data
+folder or database; 78 broker or database not there at the start, or refusing, under --fail-fast.";
 
 const AFTER_HEALTH: &str = "\
 It takes the manager's own settings, connects to the broker under a client id of its own, and sends

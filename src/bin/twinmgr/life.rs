@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File, TryLockError},
     path::Path,
+    time::Duration,
 };
 
 use actix::prelude::*;
@@ -30,6 +31,22 @@ impl Signals {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+/// How often is looked whether all parts live.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Waits until a part of the program has ended by itself, which only a fault in it makes it do: its name.
+///
+/// A manager that goes on without one would take messages and do nothing with them.
+pub(crate) async fn ended(parts: &[(&'static str, &dyn Fn() -> bool)]) -> &'static str {
+    let mut looks = tokio::time::interval(LOOK);
+    loop {
+        looks.tick().await;
+        if let Some((name, _)) = parts.iter().find(|(_, lives)| !lives()) {
+            return name;
         }
     }
 }
@@ -73,5 +90,38 @@ pub(crate) fn take_folder(folder: &Path) -> Result<File, Failure> {
             folder.display()
         ))),
         Err(TryLockError::Error(error)) => Err(start(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Frail;
+
+    impl Actor for Frail {
+        type Context = Context<Self>;
+    }
+
+    #[derive(Message)]
+    #[rtype(result = "()")]
+    struct Knock;
+
+    impl Handler<Knock> for Frail {
+        type Result = ();
+
+        fn handle(&mut self, _: Knock, _: &mut Self::Context) {
+            panic!("it was not built for this");
+        }
+    }
+
+    #[actix_rt::test]
+    async fn a_part_that_panics_is_missed_and_named() {
+        let (well, frail) = (Frail.start(), Frail.start());
+        let parts: [(&str, &dyn Fn() -> bool); 2] =
+            [("well", &|| well.connected()), ("frail", &|| frail.connected())];
+        assert!(tokio::time::timeout(LOOK / 2, ended(&parts)).await.is_err());
+        frail.do_send(Knock);
+        assert_eq!(ended(&parts).await, "frail");
     }
 }

@@ -2,7 +2,7 @@
 //! asks the running one how it is.
 //!
 //! Exit codes, after sysexits.h: 0 ended as asked, 1 could not start, 64 wrong settings or usage,
-//! 69 and 70 what `health` found, 75 another manager is at work here, 78 broker or database not there
+//! 69 and 70 what `health` found, 70 also a manager that has a fault and cannot go on, 75 another manager is at work here, 78 broker or database not there
 //! at the start, or refusing, under `--fail-fast`.
 
 mod cli;
@@ -33,6 +33,11 @@ enum Failure {
     /// Broker or database are not there at the start, or refuse us, and `--fail-fast` is set.
     #[error("{0}")]
     Refused(String),
+    /// A part of the program has ended by itself.
+    #[error(
+        "its {0} has ended by a fault of the program; what it had is in the inbox, for the next start"
+    )]
+    Broken(&'static str),
     /// Anything else that keeps it from starting.
     #[error("{0}")]
     Start(String),
@@ -43,6 +48,7 @@ impl Failure {
         match self {
             Self::Start(_) => 1,
             Self::Usage(_) => 64,
+            Self::Broken(_) => 70,
             Self::Taken(_) => 75,
             Self::Refused(_) => 78,
         }

@@ -12,7 +12,7 @@ use twinthing::{
 
 use super::{
     Failure,
-    life::{LastWords, Signals, take_folder},
+    life::{LastWords, Signals, ended, take_folder},
 };
 
 /// How long what is under way may take at the end; with the farewell, under 10 s.
@@ -60,8 +60,15 @@ async fn live(config: Config) -> Result<(), Failure> {
     log::info!("{} twins in the database", opening.things);
     let (words, last_words) = LastWords::new();
     let is_on_disk = config.inbox.folder.is_some();
+    let router = context.address();
     let bridge = connect(config.mqtt, inbox, config.manager, &store, opening, context, words)?;
+    let parts: [(&str, &dyn Fn() -> bool); 3] = [
+        ("router", &|| router.connected()),
+        ("bridge", &|| bridge.connected()),
+        ("store", &|| store.connected()),
+    ];
     tokio::select! {
+        part = ended(&parts) => return Err(Failure::Broken(part)),
         signal = signals.next() => log::info!("{signal}: finishing what is under way"),
         line = last_words => return Err(Failure::Refused(line.unwrap_or_default())),
     }
