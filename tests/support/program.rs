@@ -151,6 +151,15 @@ impl Twinmgr {
         assert!(status.success(), "kill -s {name} {pid}: {status}");
     }
 
+    /// How it has ended by itself, if it has; then it can be started again.
+    pub fn has_ended(&mut self) -> Option<ExitStatus> {
+        let ended = self.process.as_mut()?.try_wait().unwrap();
+        if ended.is_some() {
+            self.process = None;
+        }
+        ended
+    }
+
     /// Waits for the end, and gives how it ended.
     pub fn wait(&mut self, patience: Duration) -> ExitStatus {
         let mut process = self.process.take().expect("twinmgr runs");
