@@ -3,7 +3,7 @@
 SHELL := bash
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 .DEFAULT_GOAL := help
-.PHONY: help run build needs test check lint doc clean
+.PHONY: help run build needs test check chaos lint doc clean
 
 help: ## Says what there is
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile | expand -t 16
@@ -27,6 +27,11 @@ test: ## Installs what the tests need, and runs everything that must pass
 
 check: ## The same without installing anything
 	@scripts/check.sh
+
+chaos: ## Kills, freezes and cuts off everybody for minutes, and looks for what was lost
+	@scripts/rust.sh
+	@scripts/needs.sh test
+	@scripts/chaos.sh
 
 lint: ## Formatting and lints only
 	@cargo fmt --check
