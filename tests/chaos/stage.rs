@@ -179,6 +179,11 @@ impl Stage {
         }
     }
 
+    /// Keeps SQLite from taking anything until what this gives is dropped.
+    pub fn hold_database(&self) -> SqliteConnection {
+        hold(&self.url)
+    }
+
     /// Runs these statements on the database, while no manager does.
     pub fn sql(&self, statements: &str) {
         match &self.base {
