@@ -12,8 +12,6 @@
     reason = "a test fails by panicking"
 )]
 
-#[path = "../support/proxy.rs"]
-mod proxy;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -14,10 +14,10 @@ use super::{
     cast::Ports,
     faults::Step,
     log::{Event, Fault, Log},
-    proxy::Proxy,
 };
 use crate::support::{
     broker::Broker, client::Client, database::sqlite_url, mariadb::MariaDb, program::Twinmgr,
+    proxy::Proxy,
 };
 
 /// How many proxies some of the things and clients go through.
