@@ -19,7 +19,7 @@ use super::{
 };
 
 /// The file's size while it holds little: it need not grow for the usual peaks.
-const FLOOR_BYTES: u64 = 8 << 20;
+pub(super) const FLOOR_BYTES: u64 = 8 << 20;
 
 /// The most bytes of the room kept free.
 const RESERVE_BYTES: u64 = 16 << 20;
@@ -171,6 +171,11 @@ fn look_through(queue: &QueueFile) -> Result<Found, Unfit> {
     while let Some(element) = elements.borrowed_next() {
         let damaged = |error| Unfit::Damaged(format!("entry {}: {error}", found.entries + 1));
         let entry = Entry::from_bytes(element).map_err(damaged)?;
+        // Its head is older than its entries, in a copy that was made while the ring went around.
+        if found.entries > 0 && entry.place <= found.last {
+            let at = found.entries + 1;
+            return Err(Unfit::Damaged(format!("entry {at} is older than the one before it")));
+        }
         let first = if found.entries == 0 { entry.place } else { found.first };
         let entries = found.entries + 1;
         found = Found { entries, first, last: entry.place, session: entry.message.session };

@@ -2,7 +2,8 @@
 //!
 //! It does not ask how the file is made up. An entry is found by how it begins and known to be whole by its
 //! checksum; which of them were not over yet, the newest one says. An entry that lies across the file's end is
-//! looked for as if the file began again behind its head.
+//! looked for as if the file began again behind its head; so is one across an end that the file had before it
+//! grew, for what is damaged may also be a copy that was made while it did.
 
 use std::{
     fs::{self, File},
@@ -31,8 +32,15 @@ const WINDOW: usize = 4 << 20;
 struct Whole {
     place: Place,
     oldest: Place,
+    stretch: Stretch,
+}
+
+/// A part of the ring: so many bytes from there on, where the ring ends here.
+#[derive(Clone, Copy, Debug)]
+struct Stretch {
     from: u64,
     length: usize,
+    end: u64,
 }
 
 /// Puts what is whole of a damaged inbox in its place. The damaged file stays beside it.
@@ -42,7 +50,7 @@ pub(super) fn salvage(path: &Path, reason: &str) -> io::Result<()> {
     let aside = beside(path, "damaged");
     let made = beside(path, "mended");
     fs::remove_file(&made).or_else(none_is_fine)?;
-    disk::write_anew(&made, live.iter().map(|whole| ring.read(whole.from, whole.length)))?;
+    disk::write_anew(&made, live.iter().map(|whole| ring.read(whole.stretch)))?;
     fs::rename(path, &aside)?;
     fs::rename(&made, path)?;
     log::warn!(
@@ -88,39 +96,56 @@ impl Ring {
     }
 
     fn find_all(&mut self) -> io::Result<Vec<Whole>> {
-        let mut found = Vec::new();
-        let mut from = RING_FROM.min(self.length);
-        while from < self.length {
-            // An entry's beginning may lie across the end of the window.
-            let window = self.read(from, WINDOW + HEAD_BYTES)?;
-            for at in memmem::find_iter(&window, MAGIC).filter(|at| *at < WINDOW) {
-                let place = from + at as u64;
-                if place < self.length
-                    && let Some(whole) = self.whole(place, window.get(at..).unwrap_or_default())?
-                {
-                    found.push(whole);
-                }
-            }
+        let (mut found, end) = (Vec::new(), self.length);
+        let mut from = RING_FROM.min(end);
+        while from < end {
+            self.find(Stretch { from, length: WINDOW, end }, &mut found)?;
             from += WINDOW as u64;
+        }
+        for end in former_ends(RING_FROM, end) {
+            let from = end - HEAD_BYTES as u64;
+            self.find(Stretch { from, length: HEAD_BYTES, end }, &mut found)?;
         }
         Ok(found)
     }
 
-    fn whole(&mut self, from: u64, head: &[u8]) -> io::Result<Option<Whole>> {
+    /// Finds the entries that begin in this stretch.
+    fn find(&mut self, within: Stretch, found: &mut Vec<Whole>) -> io::Result<()> {
+        // An entry's beginning may lie across the end of the stretch.
+        let window = self.read(Stretch { length: within.length + HEAD_BYTES, ..within })?;
+        for at in memmem::find_iter(&window, MAGIC).filter(|at| *at < within.length) {
+            let from = within.from + at as u64;
+            if from < within.end
+                && let Some(whole) =
+                    self.whole(from, window.get(at..).unwrap_or_default(), within.end)?
+            {
+                found.push(whole);
+            }
+        }
+        Ok(())
+    }
+
+    fn whole(&mut self, from: u64, head: &[u8], end: u64) -> io::Result<Option<Whole>> {
         let Some(length) = whole_length(head).filter(|length| *length <= LONGEST) else {
             return Ok(None);
         };
-        let bytes = self.read(from, length)?;
-        let entry = Entry::from_bytes(&bytes).ok();
-        Ok(entry.map(|Entry { place, oldest, .. }| Whole { place, oldest, from, length }))
+        let behind = end.min(from.saturating_add(length as u64));
+        for end in std::iter::once(end).chain(former_ends(from, behind)) {
+            let stretch = Stretch { from, length, end };
+            if let Ok(Entry { place, oldest, .. }) = Entry::from_bytes(&self.read(stretch)?) {
+                return Ok(Some(Whole { place, oldest, stretch }));
+            }
+        }
+        Ok(None)
     }
 
-    /// So many bytes from there on, or as many as there are once around.
-    fn read(&mut self, from: u64, length: usize) -> io::Result<Vec<u8>> {
+    /// The bytes of a stretch, or as many as there are once around.
+    fn read(&mut self, Stretch { from, length, end }: Stretch) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         let most = u64::try_from(length).unwrap_or(u64::MAX);
         self.file.seek(SeekFrom::Start(from))?;
-        Read::by_ref(&mut self.file).take(most).read_to_end(&mut bytes)?;
+        let before = most.min(end.saturating_sub(from));
+        Read::by_ref(&mut self.file).take(before).read_to_end(&mut bytes)?;
         let left = most.saturating_sub(bytes.len() as u64);
         if left > 0 && from >= RING_FROM {
             self.file.seek(SeekFrom::Start(RING_FROM))?;
@@ -129,4 +154,11 @@ impl Ring {
         }
         Ok(bytes)
     }
+}
+
+/// Where the file may have ended before it grew, between these places: it grows by doubling.
+fn former_ends(from: u64, behind: u64) -> impl Iterator<Item = u64> {
+    std::iter::successors(Some(disk::FLOOR_BYTES), |end| end.checked_mul(2))
+        .take_while(move |end| *end < behind)
+        .filter(move |end| *end > from)
 }

@@ -1,6 +1,13 @@
 //! The inbox in memory and on disk, over more than one life.
 
-use std::{fs, path::Path, sync::atomic::AtomicUsize, time::Duration};
+use std::{
+    collections::{HashSet, VecDeque},
+    fs,
+    os::unix::fs::FileExt,
+    path::Path,
+    sync::atomic::AtomicUsize,
+    time::Duration,
+};
 
 use tempfile::TempDir;
 
@@ -294,14 +301,12 @@ fn a_torn_tail_is_cut_off_and_what_is_before_it_is_gone_on_with() {
     drop(inbox);
     let file = folder.path().join("inbox");
     let whole = fs::read(&file).unwrap();
-    let starts = |n: usize| {
-        let topic = format!("TNG/{n}/TWIN/SET");
-        whole.windows(topic.len()).position(|bytes| bytes == topic.as_bytes()).unwrap()
-    };
+    let starts: Vec<_> =
+        (0..whole.len()).filter(|at| Entry::from_bytes(&whole[*at..]).is_ok()).collect();
     // Within an entry, in the element around it, and before those that came when the first 30 were over: what is
     // left does not say so, and they come again.
-    let cuts = [(starts(99), 30, 99), (starts(99) - 110, 30, 99), (starts(90) + 5, 0, 90)];
-    for (cut, first, end) in cuts.into_iter().chain([(starts(31), 0, 31)]) {
+    let cuts = [(starts[99] + 99, 30, 99), (starts[99] - 11, 30, 99), (starts[90] + 99, 0, 90)];
+    for (cut, first, end) in cuts.into_iter().chain([(starts[31] + 99, 0, 31)]) {
         let mut torn = whole.clone();
         torn[cut..].fill(0);
         fs::write(&file, torn).unwrap();
@@ -346,6 +351,118 @@ fn an_entry_across_the_end_of_the_file_is_found_in_a_damaged_one() {
         "TNG/11/STATE/UPD",
     ];
     assert_eq!(topics(&left)[left.len() - 5..], wanted);
+}
+
+/// The file as a copy may have it that was made while it grew: longer already, and nothing moved there yet.
+#[test]
+fn an_entry_across_a_former_end_of_a_file_that_grew_is_found() {
+    // Its payload lies across the end; all but the first byte of its mark does, and all but the last.
+    for before_end in [500_000, 1, 7, 20] {
+        let folder = tempfile::tempdir().unwrap();
+        let inbox = disk(&folder);
+        let size = |inbox: &Inbox| usize::try_from(inbox.load().bytes).unwrap();
+        inbox.append(message("TNG/0/STATE/UPD", 900_000));
+        inbox.append(message("TNG/1/STATE/UPD", 0));
+        let overhead = size(&inbox) - 8192 - 900_000 - (size(&inbox) - 8192 - 900_000) / 2;
+        let left = (8 << 20) - size(&inbox) - overhead - 28 - before_end;
+        inbox.append(message("TNG/2/STATE/UPD", left));
+        assert_eq!((8 << 20) - size(&inbox), 28 + before_end);
+        finish(&inbox, 2);
+        inbox.append(message("TNG/3/STATE/UPD", 600_000));
+        drop(inbox);
+        let file = folder.path().join("inbox");
+        let mut grown = fs::read(&file).unwrap();
+        assert_eq!(grown.len(), 8 << 20, "it has not grown by itself");
+        grown.resize(16 << 20, 0);
+        grown[..8192].fill(0);
+        fs::write(&file, grown).unwrap();
+        let inbox = disk(&folder);
+        let left = inbox.read(99, 99, 0);
+        assert_eq!(topics(&left).last(), Some(&"TNG/3/STATE/UPD"), "{before_end}");
+    }
+}
+
+/// A copy may have its head from before, and its entries from after the ring went around.
+#[test]
+fn entries_that_do_not_lie_in_the_order_of_their_places_are_put_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let inbox = disk(&folder);
+    let empty = inbox.load().bytes;
+    inbox.append(message("TNG/xxx/STATE/UPD", 0));
+    // 22 of them fill the ring, so that each one lies where another lay before.
+    let size = ((8 << 20) - 8192) / 22 - (inbox.load().bytes - empty);
+    finish(&inbox, 1);
+    let append = |n: usize| {
+        inbox.append(message(&format!("TNG/{n:03}/STATE/UPD"), usize::try_from(size).unwrap()));
+    };
+    let file = folder.path().join("inbox");
+    (0..20).for_each(append);
+    let head = fs::read(&file).unwrap()[..8192].to_vec();
+    finish(&inbox, 12);
+    inbox.tidy();
+    (20..26).for_each(append);
+    drop(inbox);
+    let mut copy = fs::read(&file).unwrap();
+    copy[..8192].copy_from_slice(&head);
+    fs::write(&file, copy).unwrap();
+    let inbox = disk(&folder);
+    let left = inbox.read(99, 99, 0);
+    let wanted: Vec<_> = (12..26).map(|n| format!("TNG/{n:03}/STATE/UPD")).collect();
+    assert_eq!(topics(&left), wanted);
+}
+
+/// A copy that is slow: while it goes from the file's beginning to its end, entries come and are over, the ring goes
+/// around, grows and shrinks. Whatever was there when it began and is not over when it ends is in it.
+#[test]
+fn a_copy_that_is_made_while_the_inbox_is_written_lacks_nothing() {
+    let (mut around, mut grown, mut lengths) = (0, 0, HashSet::new());
+    for round in 0..16 {
+        let folder = tempfile::tempdir().unwrap();
+        let (inbox, file) = (disk(&folder), folder.path().join("inbox"));
+        let (most, step) = (fastrand::usize(1 << 10..1 << 19), fastrand::usize(1 << 16..1 << 20));
+        let held = fastrand::u64(1 << 20..12 << 20);
+        let mut live = VecDeque::new();
+        let work = |live: &mut VecDeque<u64>| {
+            let size = fastrand::usize(..most);
+            inbox.append(message("TNG/x/STATE/UPD", size));
+            live.push_back(inbox.newest());
+            let all = round % 4 == 0 && fastrand::u8(..) == 0;
+            while all && !live.is_empty() || inbox.load().bytes > held {
+                finish(&inbox, 1);
+                inbox.tidy();
+                live.pop_front();
+            }
+        };
+        (0..fastrand::usize(..24 << 20) / most).for_each(|_| work(&mut live));
+        let (before, from) = (inbox.newest(), fs::metadata(&file).unwrap().len());
+        let (mut copy, mut first) = (vec![0; 8192], None);
+        let source = fs::File::open(&file).unwrap();
+        loop {
+            let mut part = vec![0; step];
+            let read = source.read_at(&mut part, copy.len() as u64).unwrap();
+            if read == 0 {
+                break;
+            }
+            copy.extend(&part[..read]);
+            first = first.or(live.front().copied());
+            (0..fastrand::usize(..2 + (step << 1) / most)).for_each(|_| work(&mut live));
+        }
+        around += usize::from(live.front() > Some(&before));
+        grown += usize::from(copy.len() as u64 > from);
+        lengths.insert(copy.len());
+        let restored = tempfile::tempdir().unwrap();
+        fs::write(restored.path().join("inbox"), copy).unwrap();
+        let again = disk(&restored);
+        let numbers: Vec<_> = std::iter::from_fn(|| again.read(1, usize::MAX, 0).pop())
+            .inspect(|entry| assert!(again.done(entry.place.number)))
+            .map(|entry| entry.place.number)
+            .collect();
+        assert!(numbers.is_sorted());
+        for number in live.into_iter().filter(|number| *number <= before) {
+            assert!(numbers.contains(&number), "{number} of {first:?} to {before}, in {numbers:?}");
+        }
+    }
+    println!("all were over in {around} copies; {grown} grew; lengths {lengths:?}");
 }
 
 #[test]
