@@ -240,8 +240,8 @@ fn a_torn_inbox_is_cut_and_the_start_goes_on() {
     server.restart();
     let file = site.program.folder().join("data/inbox");
     let mut torn = std::fs::read(&file).unwrap();
-    let last = torn.windows(7).rposition(|bytes| bytes == br#"{"n":9}"#).unwrap();
-    torn[last..].fill(0);
+    let last = torn.windows(7).rposition(|bytes| bytes == b"twinmsg").unwrap();
+    torn[last + 100..].fill(0);
     std::fs::write(&file, torn).unwrap();
     site.program.start_again();
     site.ready();

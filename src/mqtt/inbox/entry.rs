@@ -5,10 +5,13 @@ use std::sync::Arc;
 use crate::protocol::Timestamp;
 
 /// How an entry on disk begins. The last sign is the version of the form.
-pub(super) const MAGIC: &[u8; 8] = b"twinmsg1";
+pub(super) const MAGIC: &[u8; 8] = b"twinmsg2";
 
 /// The magic, the checksum of what follows the length, and that length.
 pub(super) const HEAD_BYTES: usize = MAGIC.len() + 8;
+
+/// The bytes of the mask that stands before the content.
+const MASK_BYTES: usize = 8;
 
 /// Where a length stands for a text that is not there.
 const ABSENT: u32 = u32::MAX;
@@ -70,7 +73,10 @@ pub enum EntryError {
 }
 
 impl Entry {
-    /// The entry as bytes: magic, checksum and length, and what they are of.
+    /// The entry as bytes: magic, checksum and length, and what they are of: a mask and the content under it.
+    ///
+    /// The mask is by chance. So nobody can send a payload that would be taken for an entry where a file is
+    /// looked through for them.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let Incoming { topic, payload, response_topic, correlation, at, session, .. } =
@@ -78,6 +84,8 @@ impl Entry {
         let mut bytes = Vec::with_capacity(HEAD_BYTES + 80 + topic.len() + payload.len());
         bytes.extend(MAGIC);
         bytes.extend([0; 8]);
+        let mask = fastrand::u64(..);
+        bytes.extend(mask.to_le_bytes());
         for place in [self.place, self.oldest] {
             bytes.extend(place.epoch.to_le_bytes());
             bytes.extend(place.number.to_le_bytes());
@@ -89,6 +97,7 @@ impl Entry {
         put(&mut bytes, response_topic.as_ref().map(String::as_bytes));
         put(&mut bytes, correlation.as_deref());
         let (head, content) = bytes.split_at_mut(HEAD_BYTES);
+        put_under(mask, content.get_mut(MASK_BYTES..).unwrap_or_default());
         let numbers = [crc32fast::hash(content), length(content)].map(u32::to_le_bytes);
         if let Some((_, place)) = head.split_at_mut_checked(MAGIC.len()) {
             place.copy_from_slice(numbers.as_flattened());
@@ -107,12 +116,26 @@ impl Entry {
     /// assert_eq!(Entry::from_bytes(b"something else"), Err(EntryError::NoEntry));
     /// ```
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, EntryError> {
-        let content = content(bytes)?;
-        Reader(content).entry().ok_or(EntryError::Content)
+        let (mask, content) =
+            content(bytes)?.split_first_chunk::<MASK_BYTES>().ok_or(EntryError::Content)?;
+        let mut content = content.to_vec();
+        put_under(u64::from_le_bytes(*mask), &mut content);
+        Reader(&content).entry().ok_or(EntryError::Content)
     }
 }
 
-/// What stands behind the head of an entry, if its checksum is right.
+/// Puts the mask over the content, or takes it off.
+fn put_under(mask: u64, content: &mut [u8]) {
+    let (chunks, rest) = content.as_chunks_mut();
+    for chunk in chunks {
+        *chunk = (u64::from_le_bytes(*chunk) ^ mask).to_le_bytes();
+    }
+    for (byte, mask) in rest.iter_mut().zip(mask.to_le_bytes()) {
+        *byte ^= mask;
+    }
+}
+
+/// Mask and content, which stand behind the head of an entry, if its checksum is right.
 fn content(bytes: &[u8]) -> Result<&[u8], EntryError> {
     let rest = bytes.strip_prefix(MAGIC).ok_or(EntryError::NoEntry)?;
     let mut head = Reader(rest);

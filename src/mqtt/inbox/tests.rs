@@ -466,6 +466,23 @@ fn a_copy_that_is_made_while_the_inbox_is_written_lacks_nothing() {
 }
 
 #[test]
+fn a_payload_that_looks_like_an_entry_is_none_in_a_damaged_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let inbox = disk(&folder);
+    let place = Place { epoch: i64::MAX, number: 7 };
+    let planted = Entry { place, oldest: place, message: Arc::new(set(666)) };
+    inbox.append(Incoming { payload: planted.to_bytes().into(), ..set(1) });
+    inbox.append(set(2));
+    drop(inbox);
+    let file = folder.path().join("inbox");
+    let mut damaged = fs::read(&file).unwrap();
+    damaged[..8192].fill(0);
+    fs::write(&file, damaged).unwrap();
+    let left = disk(&folder).read(9, 9, 0);
+    assert_eq!(topics(&left), ["TNG/1/TWIN/SET", "TNG/2/TWIN/SET"]);
+}
+
+#[test]
 fn a_file_that_is_something_else_gives_way_to_an_empty_inbox() {
     for content in
         [&b""[..], b"x", b"not an inbox, but a text of some length that goes on", &[0; 20_000]]
