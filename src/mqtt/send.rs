@@ -56,9 +56,19 @@ impl Bridge {
 
     /// The broker will never take this one: it is told, and counts as taken.
     fn refuse(&mut self, ticket: u64, why: &str) {
-        if let Some(publish) = self.window.settle(ticket) {
+        if let Some(publish) = self.window.give_up(ticket) {
             self.give_up(publish, why);
         }
+        self.take_settled();
+    }
+
+    /// Tells of all that is dealt with now: how many these are.
+    fn take_settled(&mut self) -> usize {
+        let settled = self.window.take_settled();
+        let count = settled.len();
+        self.counters.acked += count as u64;
+        settled.into_iter().for_each(|publish| self.tell_acked(publish));
+        count
     }
 
     /// The connection broke: so it may each time, after what is first unacknowledged.
@@ -146,9 +156,8 @@ impl Handler<Sent> for Bridge {
     fn handle(&mut self, Sent { ticket, result }: Sent, ctx: &mut Self::Context) {
         match result {
             Ok(()) => {
-                if let Some(publish) = self.window.settle(ticket) {
-                    self.counters.acked += 1;
-                    self.tell_acked(publish);
+                self.window.settle(ticket);
+                if self.take_settled() > 0 {
                     self.go_on(ctx);
                 }
             }

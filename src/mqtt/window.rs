@@ -10,6 +10,9 @@ use super::Publish;
 ///
 /// A ticket names one sending. What was sent by a connection that is lost goes back to the front,
 /// and out again under new tickets, so that a late answer to an old one finds nothing.
+///
+/// We may hear of answers in another order than the broker's. What is settled behind something that is not stays,
+/// and goes out again with it: what is repeated must be all that came last, or an older message has the last word.
 #[derive(Debug)]
 pub(super) struct Window {
     limit: usize,
@@ -18,10 +21,19 @@ pub(super) struct Window {
     /// The payloads of what is queued or unacknowledged, in bytes.
     bytes: usize,
     last_ticket: u64,
-    sent: VecDeque<(u64, Publish)>,
+    sent: VecDeque<Sent>,
     queue: VecDeque<Publish>,
     /// How many connections in a row have broken while what is now first was first unacknowledged.
     broke: u32,
+}
+
+/// What has been sent by the present connection.
+#[derive(Debug)]
+struct Sent {
+    ticket: u64,
+    publish: Publish,
+    /// Acknowledged, as far as we have heard, and behind one that is not.
+    is_settled: bool,
 }
 
 /// How often a connection may break after the same publish before that is taken for the cause.
@@ -54,17 +66,35 @@ impl Window {
         }
         let publish = self.queue.pop_front()?;
         self.last_ticket += 1;
-        self.sent.push_back((self.last_ticket, publish));
-        self.sent.back().map(|(ticket, publish)| (*ticket, publish))
+        let ticket = self.last_ticket;
+        self.sent.push_back(Sent { ticket, publish, is_settled: false });
+        self.sent.back().map(|sent| (ticket, &sent.publish))
     }
 
-    /// The publish of this ticket is dealt with. None if it has been taken back.
-    pub(super) fn settle(&mut self, ticket: u64) -> Option<Publish> {
+    /// The publish of this ticket is acknowledged. It is dealt with when all before it are.
+    pub(super) fn settle(&mut self, ticket: u64) {
+        if let Some(sent) = self.place(ticket).and_then(|place| self.sent.get_mut(place)) {
+            sent.is_settled = true;
+        }
+    }
+
+    /// Those that are dealt with now, in order.
+    pub(super) fn take_settled(&mut self) -> Vec<Publish> {
+        let mut settled = Vec::new();
+        while self.sent.front().is_some_and(|sent| sent.is_settled) {
+            self.broke = 0;
+            settled.extend(self.sent.pop_front().map(|sent| self.let_go(sent.publish)));
+        }
+        settled
+    }
+
+    /// The publish of this ticket is given up. None if it has been taken back.
+    pub(super) fn give_up(&mut self, ticket: u64) -> Option<Publish> {
         let place = self.place(ticket)?;
         if place == 0 {
             self.broke = 0;
         }
-        self.sent.remove(place).map(|(_, publish)| self.let_go(publish))
+        self.sent.remove(place).map(|sent| self.let_go(sent.publish))
     }
 
     fn let_go(&mut self, publish: Publish) -> Publish {
@@ -79,13 +109,14 @@ impl Window {
 
     /// The publish of this ticket, while it is neither settled nor taken back.
     pub(super) fn get(&self, ticket: u64) -> Option<&Publish> {
-        self.sent.get(self.place(ticket)?).map(|(_, publish)| publish)
+        let sent = self.sent.get(self.place(ticket)?)?;
+        (!sent.is_settled).then_some(&sent.publish)
     }
 
-    /// The connection is lost: what it did not settle goes first again, in its old order.
+    /// The connection is lost: what it did not settle goes first again, and all behind that, in its old order.
     pub(super) fn take_back(&mut self) {
-        while let Some((_, publish)) = self.sent.pop_back() {
-            self.queue.push_front(publish);
+        while let Some(sent) = self.sent.pop_back() {
+            self.queue.push_front(sent.publish);
         }
     }
 
@@ -99,7 +130,7 @@ impl Window {
             return None;
         }
         self.broke = 0;
-        self.sent.pop_front().map(|(_, publish)| self.let_go(publish))
+        self.sent.pop_front().map(|sent| self.let_go(sent.publish))
     }
 
     /// How many publishes have been queued, ever.
@@ -107,14 +138,14 @@ impl Window {
         self.pushed
     }
 
-    /// How many of them are dealt with. Brokers answer in order, so these are the first ones.
+    /// How many of them are dealt with: the first ones.
     pub(super) fn settled(&self) -> u64 {
         self.pushed - (self.sent.len() + self.queue.len()) as u64
     }
 
     /// Tickets only rise, so `sent` is sorted by them.
     fn place(&self, ticket: u64) -> Option<usize> {
-        self.sent.binary_search_by_key(&ticket, |(sent, _)| *sent).ok()
+        self.sent.binary_search_by_key(&ticket, |sent| sent.ticket).ok()
     }
 }
 
@@ -139,6 +170,23 @@ mod tests {
         window.send_next().map(|(ticket, publish)| (ticket, publish.payload[0]))
     }
 
+    fn settle(window: &mut Window, ticket: u64) -> Vec<Publish> {
+        window.settle(ticket);
+        window.take_settled()
+    }
+
+    #[test]
+    fn what_waits_behind_one_that_is_given_up_is_dealt_with_then() {
+        let mut window = Window::new(3);
+        (0..2).for_each(|n| window.push(publish(n)));
+        let tickets: Vec<_> =
+            std::iter::from_fn(|| send(&mut window)).map(|(ticket, _)| ticket).collect();
+        assert!(settle(&mut window, tickets[1]).is_empty());
+        assert!(window.give_up(tickets[0]).is_some());
+        assert_eq!(window.take_settled().len(), 1);
+        assert_eq!((window.settled(), window.bytes()), (2, 0));
+    }
+
     #[test]
     fn no_more_than_the_limit_are_unacknowledged() {
         let mut window = Window::new(2);
@@ -146,22 +194,23 @@ mod tests {
         let (first, _) = send(&mut window).unwrap();
         assert!(send(&mut window).is_some());
         assert!(send(&mut window).is_none());
-        assert!(window.settle(first).is_some());
+        assert_eq!(settle(&mut window, first).len(), 1);
         assert_eq!(send(&mut window).unwrap().1, 2);
     }
 
     #[test]
-    fn what_is_taken_back_goes_first_in_its_old_order_and_old_tickets_are_void() {
+    fn what_is_taken_back_goes_first_with_all_behind_it_and_old_tickets_are_void() {
         let mut window = Window::new(3);
         (0..4).for_each(|n| window.push(publish(n)));
         let tickets: Vec<_> =
             std::iter::from_fn(|| send(&mut window)).map(|(ticket, _)| ticket).collect();
-        assert!(window.settle(tickets[1]).is_some());
+        assert!(settle(&mut window, tickets[1]).is_empty());
+        assert!(window.get(tickets[1]).is_none());
         window.take_back();
-        assert!(window.settle(tickets[0]).is_none());
+        assert!(settle(&mut window, tickets[0]).is_empty());
         assert!(window.get(tickets[2]).is_none());
         let again: Vec<_> = std::iter::from_fn(|| send(&mut window)).map(|(_, n)| n).collect();
-        assert_eq!(again, [0, 2, 3]);
+        assert_eq!(again, [0, 1, 2]);
     }
 
     #[test]
@@ -171,8 +220,8 @@ mod tests {
         let (first, _) = send(&mut window).unwrap();
         send(&mut window);
         assert_eq!((window.pushed(), window.settled()), (3, 0));
-        window.settle(first);
-        window.settle(first);
+        settle(&mut window, first);
+        settle(&mut window, first);
         window.take_back();
         assert_eq!((window.pushed(), window.settled()), (3, 1));
     }
@@ -204,15 +253,15 @@ mod tests {
             window.take_back();
         }
         let (ticket, _) = send(&mut window).unwrap();
-        window.settle(ticket);
+        settle(&mut window, ticket);
         send(&mut window);
         assert!(window.blame().is_none());
     }
 
     proptest! {
-        /// Steps: send one, acknowledge the first unacknowledged, or lose the connection.
+        /// Steps: send one, hear that the first or the last unacknowledged is acknowledged, or lose the connection.
         #[test]
-        fn whatever_is_lost_everything_arrives_and_the_last_value_stands(steps in proptest::collection::vec(0_u8..3, 0..200)) {
+        fn whatever_is_lost_everything_arrives_and_the_last_value_stands(steps in proptest::collection::vec(0_u8..4, 0..200)) {
             let mut window = Window::new(4);
             (0..20).for_each(|n| window.push(publish(n)));
             let mut arrived = Vec::new();
@@ -224,11 +273,16 @@ mod tests {
                         arrived.push(n);
                     },
                     1 => if let Some(ticket) = tickets.pop_front() {
-                        window.settle(ticket);
+                        settle(&mut window, ticket);
+                    },
+                    2 => if let Some(ticket) = tickets.pop_back() {
+                        settle(&mut window, ticket);
                     },
                     _ => window.take_back(),
                 }
             }
+            // Nothing is left out, also where something comes again.
+            prop_assert!(arrived.windows(2).all(|pair| pair[1] <= pair[0] + 1), "{:?}", arrived);
             prop_assert_eq!(arrived.last(), Some(&19));
             let mut firsts = arrived;
             let mut highest = None;
