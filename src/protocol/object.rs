@@ -81,7 +81,7 @@ pub(super) fn parse_object(payload: &[u8], limit: usize) -> Result<Map<String, V
         return Err(Bad::TooDeep);
     }
     let text = std::str::from_utf8(payload).map_err(|error| Bad::NotJson(error.to_string()))?;
-    if text.contains(RESERVED) {
+    if holds_reserved(text) {
         return Err(Bad::Reserved);
     }
     match serde_json::from_str(text) {
@@ -89,6 +89,27 @@ pub(super) fn parse_object(payload: &[u8], limit: usize) -> Result<Map<String, V
         Ok(other) => Err(Bad::NotObject(type_name(&other))),
         Err(error) => Err(Bad::NotJson(error.to_string())),
     }
+}
+
+/// Whether the reserved name is there, as it is or spelled with escapes.
+fn holds_reserved(text: &str) -> bool {
+    text.contains(RESERVED) || (text.contains("\\u") && without_escapes(text).contains(RESERVED))
+}
+
+/// The text with a character for each escape by number of one byte. Of others the backslash stays, so
+/// that nothing is spelled by what they leave.
+fn without_escapes(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, escape)) = rest.split_once('\\') {
+        plain.push_str(before);
+        let digits = escape.strip_prefix('u').and_then(|digits| digits.get(..4));
+        let code = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        let skipped = code.map_or_else(|| escape.chars().next().map_or(0, char::len_utf8), |_| 5);
+        plain.push(code.map_or('\\', char::from));
+        rest = escape.get(skipped..).unwrap_or_default();
+    }
+    plain + rest
 }
 
 /// How deep the objects and arrays of a payload go, without parsing it.

@@ -180,6 +180,24 @@ mod tests {
     }
 
     #[test]
+    fn a_reserved_name_is_refused_however_it_is_spelled() {
+        for name in [
+            "$serde_json::private::Number",
+            r"\u0024serde_json::private::Number",
+            r"$serde\u005fjson\u003A:private::RawValue",
+            r"\\\u0024serde_json::private::Number",
+        ] {
+            let payload = format!(r#"{{"delta":{{"n":{{"a":1,"{name}":"1"}}}}}}"#);
+            assert_eq!(report(&payload).unwrap_err(), Bad::Reserved, "{name}");
+        }
+        for name in
+            [r"\\u0024serde_json::private::Number", r"\u0124serde_json::private::", "\\u00e9"]
+        {
+            assert!(report(&format!(r#"{{"delta":{{"{name}":"1"}}}}"#)).is_ok(), "{name}");
+        }
+    }
+
+    #[test]
     fn brackets_inside_strings_do_not_nest() {
         let text = format!(r#"{{"delta":{{"a":"{}\"{}"}}}}"#, "[".repeat(200), "{".repeat(200));
         assert!(report(&text).is_ok());
