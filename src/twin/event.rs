@@ -128,7 +128,7 @@ pub enum Refusal {
         /// The client's.
         asked: u64,
     },
-    /// The twin, with what is open of it, would become larger than is allowed.
+    /// The twin, with what is open of it or will be, would become larger than is allowed.
     #[error("the twin would have {bytes} bytes; at most {limit} are allowed")]
     TooLarge {
         /// What it would have.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::tree::{Leaf, Path};
+use super::tree::{self, Leaf, Members, Path};
 use crate::protocol::{Timestamp, Trn};
 
 /// What the rules need beyond the documents.
@@ -89,10 +89,11 @@ impl Ledger {
         below.starts_with(path).then(|| below.clone())
     }
 
-    /// About how many bytes the open leaves take where they are stored.
-    pub(super) fn size(&self) -> usize {
-        let step = |step: &String| step.len() + 3;
-        self.open.keys().map(|path| path.iter().map(step).sum::<usize>() + 8).sum()
+    /// About how many bytes the open leaves take where they are stored, once `desired` is sent too.
+    pub(super) fn size_with(&self, desired: &Members) -> usize {
+        let others = self.open.keys().filter(|path| !tree::is_leaf(desired, path));
+        let sizes = others.map(|path| path.iter().map(|step| tree::step_size(step)).sum());
+        sizes.map(tree::path_size).fold(tree::paths_size(desired), usize::saturating_add)
     }
 
     pub(super) fn to_text(&self) -> String {

@@ -1,6 +1,8 @@
 //! The rules by which a twin moves: section 3 of `docs/protocol.md`, by the numbers it has there.
 //! What is sent to the thing in consequence is in `sending.rs`.
 
+use serde_json::{Map, Value};
+
 use super::{
     Commit, Event, Moment, Outcome, Presence, Refusal, Retry, Tell, Twin,
     ask::{self, Known},
@@ -32,7 +34,7 @@ impl Twin {
             Event::Reported(report) => step.reported(&report),
             Event::Set { members, version } => {
                 self.check_version(version)?;
-                step.set(&members);
+                step.set(&members, self)?;
             }
             Event::Resumed { untold } => step.resumed(untold),
             Event::RetryDue(attempt) => step.retry(attempt),
@@ -52,6 +54,11 @@ impl Twin {
         let commit = existed.then_some(Commit::Delete);
         let tell = vec![Tell::Deleted(existed)];
         (next, Outcome { commit, tell, retry: Retry::Never })
+    }
+
+    /// About how many bytes the open leaves take, once what is desired has been sent.
+    fn open_size(&self) -> usize {
+        self.ledger.size_with(&self.desired.members)
     }
 
     fn check_version(&self, asked: Option<u64>) -> Result<(), Refusal> {
@@ -109,13 +116,23 @@ impl<'a> Step<'a> {
         Ok((self.twin, Outcome { commit, tell: self.tell, retry: self.retry }))
     }
 
-    /// A twin above the limit, which may have been lowered, can only become smaller.
+    /// A twin above the limit, which may have been lowered, can only become smaller. What is held
+    /// counts as open already, or a thing that comes back would find its twin above the limit.
     fn check_size(&self, payload: &str, before: &Twin) -> Result<(), Refusal> {
-        let bytes = payload.len() + self.twin.ledger.size();
+        let bytes = payload.len().saturating_add(self.twin.open_size());
         let limit = self.moment.rules.twin_limit;
         let fits = !self.changed || bytes <= limit;
-        let was = || before.to_payload(self.moment.session).len() + before.ledger.size();
+        let was =
+            || before.to_payload(self.moment.session).len().saturating_add(before.open_size());
         if fits || bytes < was() { Ok(()) } else { Err(Refusal::TooLarge { bytes, limit }) }
+    }
+
+    /// Refuses what is too large by its paths alone before they are made.
+    fn check_paths(&self, before: &Twin) -> Result<(), Refusal> {
+        if self.twin.open_size() <= self.moment.rules.twin_limit {
+            return Ok(());
+        }
+        self.check_size(&self.twin.to_payload(self.moment.session), before)
     }
 
     /// A document that was never set has the time of the twin's creation.
@@ -132,7 +149,7 @@ impl<'a> Step<'a> {
     }
 
     /// Rule 3.
-    fn set(&mut self, members: &serde_json::Map<String, serde_json::Value>) {
+    fn set(&mut self, members: &Map<String, Value>, before: &Twin) -> Result<(), Refusal> {
         self.answered = true;
         let Twin { reported, desired, declined, ledger, .. } = &mut self.twin;
         let known = Known {
@@ -143,6 +160,7 @@ impl<'a> Step<'a> {
         };
         if ask::ask(&mut desired.members, members, &known, self.moment.now) {
             self.changed = true;
+            self.check_paths(before)?;
             self.twin.desired.timestamp = self.moment.now;
             if self.is_unsettled() {
                 self.renew_trn();
@@ -151,6 +169,7 @@ impl<'a> Step<'a> {
             }
         }
         self.send_unsent();
+        Ok(())
     }
 
     /// Rules 4 and 6.

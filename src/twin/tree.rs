@@ -142,6 +142,43 @@ pub(super) fn leaves(members: &Members) -> Vec<(Path, Leaf<'_>)> {
     found
 }
 
+/// Whether the member of a patch at the path is a leaf.
+pub(super) fn is_leaf(members: &Members, path: &[String]) -> bool {
+    match at(members, path) {
+        Some(Node::Leaf(..)) => true,
+        Some(Node::Object(own)) => own.is_empty(),
+        None => false,
+    }
+}
+
+/// About how many bytes the paths of all leaves take, each written out.
+///
+/// That may be far more than the tree itself has, for in the tree a step stands once for all that is
+/// below it. So it is counted without making the paths.
+pub(super) fn paths_size(members: &Members) -> usize {
+    fn below(members: &Members, above: usize) -> usize {
+        let sizes = members.iter().map(|(name, node)| {
+            let here = above + step_size(name);
+            match node {
+                Node::Object(own) if !own.is_empty() => below(own, here),
+                Node::Object(_) | Node::Leaf(..) => path_size(here),
+            }
+        });
+        sizes.fold(0, usize::saturating_add)
+    }
+    below(members, 0)
+}
+
+/// About how many bytes a step of a path takes as JSON.
+pub(super) fn step_size(step: &str) -> usize {
+    step.len() + 3
+}
+
+/// About how many bytes a path takes as JSON with its trn, by what its steps take.
+pub(super) fn path_size(steps: usize) -> usize {
+    steps + 8
+}
+
 /// Takes out what is at the path, above it as a leaf, or below it; an object emptied by that
 /// vanishes.
 pub(super) fn take_out(members: &mut Members, path: &[String]) -> bool {

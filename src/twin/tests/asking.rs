@@ -163,6 +163,38 @@ fn a_set_that_would_make_the_twin_too_large_is_refused() {
     assert!(!stage.twin.exists());
 }
 
+fn set_of(members: impl Iterator<Item = (String, Value)>) -> Event {
+    Event::Set { members: members.collect(), version: None }
+}
+
+#[test]
+fn a_thing_that_comes_after_a_large_set_can_report() {
+    let mut stage = stage();
+    stage.rules.twin_limit = 2000;
+    let set = |leaves| set_of((0..leaves).map(|n| (format!("member{n}"), json!(n))));
+    let most = (1..).take_while(|n| stage.clone().try_apply(set(*n)).is_ok()).last().unwrap();
+    stage.apply(set(most - 3)).report(json!({"state": {"on": true}}));
+    assert_eq!(stage.reported(), json!({"on": true}));
+    stage.off().set(json!({"late": 1})).on().report(json!({"delta": {"on": false}}));
+    assert_eq!(stage.reported(), json!({"on": false}));
+}
+
+#[test]
+fn a_set_of_many_leaves_far_down_is_refused_before_it_is_written_out() {
+    let many: Value = (0..10_000).map(|n| (n.to_string(), json!(1))).collect();
+    let name = "a".repeat(1600);
+    let down = (0..96).fold(many, |below, _| json!({name.clone(): below}));
+    for held in [false, true] {
+        let mut stage = reporting(json!({"trn": 1}));
+        if held {
+            stage.off();
+        }
+        let refusal = stage.try_apply(set_of([(name.clone(), down.clone())].into_iter()));
+        let Refusal::TooLarge { bytes, .. } = refusal.unwrap_err() else { panic!("another") };
+        assert!(bytes > 1_000_000_000, "{bytes}");
+    }
+}
+
 #[test]
 fn past_the_end_numbering_starts_again_and_a_higher_trn_counts_as_absent() {
     let mut stage = reporting(json!({"trn": 0x7fff_fffe_u32, "a": 1, "b": 1}));
