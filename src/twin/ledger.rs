@@ -1,6 +1,6 @@
 //! What was sent to a thing and is not answered, and what else the rules remember of it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Bound};
 
 use serde::{Deserialize, Serialize};
 
@@ -65,11 +65,14 @@ impl Ledger {
     pub(super) fn is_open(&self, path: &[String]) -> bool {
         (1..=path.len())
             .any(|end| path.get(..end).is_some_and(|above| self.open.contains_key(above)))
-            || self
-                .open
-                .range(path.to_vec()..)
-                .next()
-                .is_some_and(|(below, _)| below.starts_with(path))
+            || self.first_from(Bound::Included(path)).is_some()
+    }
+
+    /// The first open leaf from the path on, if it is at the path or below it.
+    fn first_from(&self, path: Bound<&[String]>) -> Option<&Path> {
+        let (Bound::Included(top) | Bound::Excluded(top)) = path else { return None };
+        let (first, _) = self.open.range::<[String], _>((path, Bound::Unbounded)).next()?;
+        first.starts_with(top).then_some(first)
     }
 
     /// Remembers that these leaves go out under this trn. What is open below one of them is open
@@ -77,16 +80,11 @@ impl Ledger {
     pub(super) fn send(&mut self, leaves: Vec<(Path, Leaf<'_>)>, trn: Trn) {
         self.sent = true;
         for (path, _) in leaves {
-            while let Some(below) = self.first_below(&path) {
+            while let Some(below) = self.first_from(Bound::Excluded(&path)).cloned() {
                 self.open.remove(&below);
             }
             self.open.insert(path, trn);
         }
-    }
-
-    fn first_below(&self, path: &[String]) -> Option<Path> {
-        let (below, _) = self.open.range(path.to_vec()..).find(|(open, _)| *open != path)?;
-        below.starts_with(path).then(|| below.clone())
     }
 
     /// About how many bytes the open leaves take where they are stored, once `desired` is sent too.

@@ -286,13 +286,10 @@ impl<'a> Step<'a> {
 
     /// What the thing once declined and now has is not declined any more.
     fn forgive(&mut self) {
-        let declined = self.twin.declined.members.clone();
-        for (path, leaf) in tree::leaves(&declined) {
-            if tree::has(&self.twin.reported.members, &path, leaf) {
-                tree::take_out(&mut self.twin.declined.members, &path);
-                self.twin.declined.timestamp = self.moment.now;
-                self.changed = true;
-            }
+        let Twin { reported, declined, .. } = &mut self.twin;
+        if tree::take_out_all(&mut declined.members, Some(&reported.members)) {
+            declined.timestamp = self.moment.now;
+            self.changed = true;
         }
     }
 }

@@ -198,6 +198,27 @@ pub(super) fn take_out(members: &mut Members, path: &[String]) -> bool {
     taken
 }
 
+/// Takes out every leaf that the state has as the patch would make it, and says whether there was
+/// one; an object emptied by that vanishes.
+pub(super) fn take_out_all(patch: &mut Members, state: Option<&Members>) -> bool {
+    let mut taken = false;
+    patch.retain(|name, node| {
+        let there = state.and_then(|state| state.get(name));
+        let stays = match node {
+            Node::Leaf(Value::Null, _) => there.is_some(),
+            Node::Leaf(value, _) => !there.is_some_and(|there| there.is_value(value)),
+            Node::Object(own) if own.is_empty() => there.and_then(Node::members).is_none(),
+            Node::Object(own) => {
+                taken |= take_out_all(own, there.and_then(Node::members));
+                !own.is_empty()
+            }
+        };
+        taken |= !stays;
+        stays
+    });
+    taken
+}
+
 /// Puts a leaf into a patch, over whatever is there.
 pub(super) fn put(members: &mut Members, path: &[String], leaf: Leaf<'_>, now: Timestamp) {
     let Some((first, rest)) = path.split_first() else { return };
