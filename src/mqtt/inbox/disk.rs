@@ -32,6 +32,8 @@ pub(super) struct Disk {
     path: PathBuf,
     sync: bool,
     queue: QueueFile,
+    /// Whether it has to be opened again: a write failed, and where the next one would go is not known.
+    is_torn: bool,
     reserve: Reserve,
 }
 
@@ -67,18 +69,37 @@ impl Disk {
         if let Err(error) = reserve.take() {
             log::warn!("{}: no room can be kept free for it: {error}", path.display());
         }
-        Ok((Self { path, sync, queue, reserve }, found))
+        let disk = Self { path, sync, queue, is_torn: false, reserve };
+        Ok((disk, found))
     }
 
     /// Puts an entry behind all others. Should there be no room, the room kept free is used.
     pub(super) fn append(&mut self, entry: &[u8]) -> io::Result<()> {
-        if self.queue.add(entry).is_ok() {
+        if self.add(entry).is_ok() {
             return Ok(());
         }
         self.reserve.give();
-        // What was half written may have moved the file's position: a fresh handle knows where it is.
-        self.queue = open_queue(&self.path, self.sync).map_err(io::Error::from)?;
-        self.queue.add(entry).map_err(|error| io::Error::from(Unfit::from(error)))
+        self.add(entry)
+    }
+
+    fn add(&mut self, entry: &[u8]) -> io::Result<()> {
+        self.heal()?;
+        let entries = self.queue.size();
+        let Err(error) = self.queue.add(entry) else { return Ok(()) };
+        self.is_torn = true;
+        self.heal()?;
+        // It may have failed behind the last thing that had to be written.
+        if self.queue.size() > entries { Ok(()) } else { Err(Unfit::from(error).into()) }
+    }
+
+    /// What was half written may have moved the file's position, and what the handle has in memory may not be in
+    /// the file: a fresh one knows where it is.
+    fn heal(&mut self) -> io::Result<()> {
+        if self.is_torn {
+            self.queue = open_queue(&self.path, self.sync).map_err(io::Error::from)?;
+            self.is_torn = false;
+        }
+        Ok(())
     }
 
     /// Whether the room kept free is there, or is so again.
@@ -87,7 +108,13 @@ impl Disk {
     }
 
     /// The entries behind the first so many, at most `most` of them and about so many bytes.
-    pub(super) fn read(&self, skip: usize, most: usize, bytes: usize) -> io::Result<Vec<Entry>> {
+    pub(super) fn read(
+        &mut self,
+        skip: usize,
+        most: usize,
+        bytes: usize,
+    ) -> io::Result<Vec<Entry>> {
+        self.heal()?;
         let (mut entries, mut read) = (Vec::new(), 0);
         let mut elements = self.queue.iter();
         let mut next = elements.nth(skip);
@@ -110,7 +137,12 @@ impl Disk {
 
     /// Gives back the room of the first so many entries.
     pub(super) fn remove(&mut self, entries: usize) -> io::Result<()> {
-        self.queue.remove_n(entries).map_err(|error| io::Error::from(Unfit::from(error)))
+        self.heal()?;
+        let before = self.queue.size();
+        let Err(error) = self.queue.remove_n(entries) else { return Ok(()) };
+        self.is_torn = true;
+        self.heal()?;
+        if self.queue.size() < before { Ok(()) } else { Err(Unfit::from(error).into()) }
     }
 
     /// The bytes of all entries.

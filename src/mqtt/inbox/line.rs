@@ -219,7 +219,7 @@ impl Line {
         if !self.changes.is_empty() || self.on_disk == 0 {
             return;
         }
-        let Some(disk) = &self.disk else { return };
+        let Some(disk) = &mut self.disk else { return };
         let skip = self.over + self.stored.len();
         match disk.read(skip, READ.min(self.on_disk), IN_MEMORY_BYTES) {
             Ok(mut entries) => {

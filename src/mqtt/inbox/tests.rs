@@ -1,5 +1,7 @@
 //! The inbox in memory and on disk, over more than one life.
 
+mod no_room;
+
 use std::{
     collections::{HashSet, VecDeque},
     fs,
