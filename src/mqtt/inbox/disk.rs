@@ -35,6 +35,8 @@ pub(super) struct Disk {
     /// Whether it has to be opened again: a write failed, and where the next one would go is not known.
     is_torn: bool,
     reserve: Reserve,
+    /// Why the room kept free had to be used; none once it is there again.
+    shortage: Option<String>,
 }
 
 /// What a file held when it was opened.
@@ -69,16 +71,15 @@ impl Disk {
         if let Err(error) = reserve.take() {
             log::warn!("{}: no room can be kept free for it: {error}", path.display());
         }
-        let disk = Self { path, sync, queue, is_torn: false, reserve };
+        let disk = Self { path, sync, queue, is_torn: false, reserve, shortage: None };
         Ok((disk, found))
     }
 
     /// Puts an entry behind all others. Should there be no room, the room kept free is used.
     pub(super) fn append(&mut self, entry: &[u8]) -> io::Result<()> {
-        if self.add(entry).is_ok() {
-            return Ok(());
-        }
+        let Err(error) = self.add(entry) else { return Ok(()) };
         self.reserve.give();
+        self.shortage = Some(error.to_string());
         self.add(entry)
     }
 
@@ -102,9 +103,18 @@ impl Disk {
         Ok(())
     }
 
+    /// Why the room kept free is in use, if it is.
+    pub(super) fn shortage(&self) -> Option<&str> {
+        self.shortage.as_deref()
+    }
+
     /// Whether the room kept free is there, or is so again.
     pub(super) fn has_reserve(&mut self) -> bool {
-        self.reserve.take().is_ok()
+        let has_reserve = self.reserve.take().is_ok();
+        if has_reserve {
+            self.shortage = None;
+        }
+        has_reserve
     }
 
     /// The entries behind the first so many, at most `most` of them and about so many bytes.

@@ -177,11 +177,16 @@ impl Line {
         }
     }
 
-    /// Writes an entry behind all others; where that fails, says why in `trouble`.
+    /// Writes an entry behind all others; where that fails, or takes the room kept free, says why in `trouble`.
     fn write(&mut self, entry: &Entry) -> bool {
         let Some(disk) = &mut self.disk else { return false };
         match disk.append(&entry.to_bytes()) {
-            Ok(()) => true,
+            Ok(()) => {
+                if let Some(reason) = disk.shortage() {
+                    self.trouble = Some(reason.to_owned());
+                }
+                true
+            }
             Err(error) => {
                 self.trouble = Some(error.to_string());
                 false
