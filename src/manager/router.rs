@@ -5,7 +5,7 @@ use std::{
     collections::{BTreeSet, VecDeque},
     rc::Rc,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use actix::prelude::*;
@@ -150,7 +150,7 @@ impl Router {
     /// Sends an event to the thing's actor, at the thing's rate; a restore waits for its turn, and so does what
     /// comes after it.
     fn send(&mut self, id: ThingId, happened: Happened, ctx: &mut Context<Self>) {
-        let now = happened.at;
+        let (now, moment) = (happened.at, Instant::now());
         let shared = self.shared(ctx);
         let own = id.clone();
         if self.has_ended(&id) {
@@ -158,7 +158,7 @@ impl Router {
         }
         let succeeds = self.buried.contains(&id);
         let start = || Supervisor::start(move |_| TwinActor::new(own, shared, succeeds));
-        let entry = self.things.get_or_start(&id, now, start);
+        let entry = self.things.get_or_start(&id, moment, start);
         if happened.place.is_some()
             && let Some(reason) = entry.doubles.note(&happened.event, now)
         {
@@ -170,7 +170,7 @@ impl Router {
         }
         self.let_through(id, now);
         if self.things.len() > self.settings.cache {
-            self.things.retire(now, self.settings.idle, self.settings.cache);
+            self.things.retire(moment, self.settings.idle, self.settings.cache);
         }
     }
 
@@ -334,14 +334,15 @@ impl Router {
 
     /// Sends again what is due, and goes on looking at unsettled things.
     fn tick(&mut self, ctx: &mut Context<Self>) {
-        let now = mqtt::now();
+        // What is planned goes by the clock that never jumps.
+        let (now, moment) = (mqtt::now(), Instant::now());
         for id in self.slowed.clone() {
             self.let_through(id, now);
         }
         let Some(session) = self.session else { return };
         self.allowance.grow(now);
         while self.is_up && self.allowance.has_one() {
-            let Some((id, attempt)) = self.retries.due(now) else { break };
+            let Some((id, attempt)) = self.retries.due(moment) else { break };
             self.allowance.take_one();
             self.counters.retried += 1;
             let event = Event::RetryDue(attempt);
@@ -360,7 +361,7 @@ impl Router {
             }
             self.send(id, resumed(now, session, false), ctx);
         }
-        self.things.retire(now, self.settings.idle, self.settings.cache);
+        self.things.retire(moment, self.settings.idle, self.settings.cache);
     }
 
     fn ask_unsettled(&mut self, after: Option<ThingId>, ctx: &mut Context<Self>) {
@@ -417,7 +418,7 @@ impl Handler<Finished> for Router {
             Handling::Refused => self.counters.errors += 1,
             Handling::Bad(reason) => self.complain(&id, &reason),
         }
-        self.retries.follow(&id, retry, mqtt::now());
+        self.retries.follow(&id, retry, Instant::now());
         let Some(entry) = self.things.get(&id) else { return };
         entry.untold += published;
         entry.told = told.or(entry.told);

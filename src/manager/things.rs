@@ -1,15 +1,15 @@
 //! The things whose twins are in memory, least recently used first.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
 use actix::Addr;
 use lru::LruCache;
 
 use super::{Happened, doubles::Doubles, flood::Flood, twin_actor::TwinActor};
-use crate::{
-    protocol::{ThingId, Timestamp},
-    twin::Event,
-};
+use crate::{protocol::ThingId, twin::Event};
 
 /// How many twins are looked at for one that may go. Those at work may not.
 const LOOK_AT: usize = 100;
@@ -41,7 +41,7 @@ pub(super) struct Entry {
     pub(super) restore_untold: usize,
     /// Restores that have a place: it is given back when everything of them is told.
     pub(super) restoring: usize,
-    last_used: Timestamp,
+    last_used: Instant,
 }
 
 impl Entry {
@@ -91,7 +91,7 @@ impl Things {
     pub(super) fn get_or_start(
         &mut self,
         id: &ThingId,
-        now: Timestamp,
+        now: Instant,
         start: impl FnOnce() -> Addr<TwinActor>,
     ) -> &mut Entry {
         let entry = self.entries.get_or_insert_mut(id.clone(), || Entry {
@@ -126,20 +126,22 @@ impl Things {
     }
 
     /// Retires those that nobody has asked for in so long a time, and those beyond `most`.
-    pub(super) fn retire(&mut self, now: Timestamp, idle: Duration, most: usize) {
+    pub(super) fn retire(&mut self, now: Instant, idle: Duration, most: usize) {
         while let Some(id) = self.next_to_go(now, idle, most) {
             // Dropping the last address lets the actor finish: it has nothing to do.
             self.entries.pop(&id);
         }
     }
 
-    fn next_to_go(&self, now: Timestamp, idle: Duration, most: usize) -> Option<ThingId> {
+    fn next_to_go(&self, now: Instant, idle: Duration, most: usize) -> Option<ThingId> {
         let crowded = self.entries.len() > most;
         self.entries
             .iter()
             .rev()
             .take(LOOK_AT)
-            .find(|(_, entry)| !entry.is_busy() && (crowded || now.since(entry.last_used) >= idle))
+            .find(|(_, entry)| {
+                !entry.is_busy() && (crowded || now.duration_since(entry.last_used) >= idle)
+            })
             .map(|(id, _)| id.clone())
     }
 }
