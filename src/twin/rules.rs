@@ -208,7 +208,7 @@ impl<'a> Step<'a> {
         let ledger = &self.twin.ledger;
         ledger.restored.is_some()
             && ledger.connected.is_some_and(|connected| {
-                self.moment.now.since(connected) < self.moment.rules.reboot
+                self.moment.now.apart(connected) < self.moment.rules.reboot
             })
     }
 

@@ -24,7 +24,7 @@ impl Step<'_> {
     /// Rule 7: what is asked is held, unless this is a late will of the connection before.
     pub(super) fn gone(&mut self) {
         let late_will = self.twin.ledger.connected.is_some_and(|connected| {
-            self.moment.now.since(connected) < self.moment.rules.late_will
+            self.moment.now.apart(connected) < self.moment.rules.late_will
         });
         if late_will {
             self.twin.presence = Presence::Unknown;

@@ -84,6 +84,12 @@ impl Stage {
         self
     }
 
+    /// The manager's clock is set back.
+    fn set_back(&mut self, seconds: i64) -> &mut Self {
+        self.now = Timestamp(self.now.0 - seconds * 1_000_000_000);
+        self
+    }
+
     /// The manager dies and comes back with what it had stored.
     fn restart(&mut self) -> &mut Self {
         if self.twin.exists() {

@@ -97,6 +97,17 @@ fn an_lc_off_right_after_lc_on_makes_the_thing_not_known() {
 }
 
 #[test]
+fn a_clock_that_is_set_back_right_after_lc_on_makes_neither_span_longer() {
+    let mut stage = reporting(json!({"trn": 7, "on": true}));
+    stage.on().set_back(2).report(json!({"state": {"trn": 0, "on": false}}));
+    assert_eq!(stage.reported()["on"], json!(true), "a step that is short ends nothing");
+    stage.set_back(3600).report(json!({"state": {"trn": 0, "on": false}}));
+    assert_eq!(stage.reported()["on"], json!(false));
+    stage.apply(Event::Gone);
+    assert_eq!(stage.part("online"), json!(false));
+}
+
+#[test]
 fn a_thing_of_which_nothing_is_known_is_sent_at_once_and_again_at_its_return() {
     let mut stage = reporting(json!({"trn": 1, "on": false}));
     stage.off();
