@@ -176,11 +176,11 @@ pub fn in_memory() -> InboxSettings {
     InboxSettings { folder: None, sync: false, bytes: 100_000_000 }
 }
 
-/// Looks every 10 ms, at most 20 s.
+/// Looks every 10 ms, at most 40 s.
 pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(40);
     while !holds() {
-        assert!(Instant::now() < deadline, "not within 20 s: {what}");
+        assert!(Instant::now() < deadline, "not within 40 s: {what}");
         actix_rt::time::sleep(Duration::from_millis(10)).await;
     }
 }
