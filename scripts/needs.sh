@@ -46,6 +46,7 @@ needs_to_test() {
     needs_to_run
     need "mosquitto-clients" "mosquitto_pub and mosquitto_sub, as the README uses them" has mosquitto_sub
     need "openssl" "makes the certificates with which TLS is tested" has openssl
+    need "sqlite3" "backs up SQLite, as docs/operations.md says" has sqlite3
     need "mariadb-server" "the second database that everything is tested on" has mariadbd
 }
 

@@ -204,6 +204,11 @@ impl Client {
         }
     }
 
+    /// How many of the messages sent the broker has not acknowledged, as far as was read.
+    pub fn unacknowledged(&self) -> usize {
+        self.unacknowledged
+    }
+
     /// The next message, if one comes in time. Nothing is skipped.
     pub fn recv(&mut self, timeout: Duration) -> Option<Message> {
         let deadline = Instant::now() + timeout;
