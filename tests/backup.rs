@@ -68,7 +68,12 @@ impl Tools {
 
     fn mariadb() -> Self {
         let (server, home) = (MariaDb::start(), tempfile::tempdir().unwrap());
-        server.write_options(home.path());
+        let url = server.url();
+        let port = url.rsplit(':').next().unwrap().split('/').next().unwrap();
+        let lines = format!(
+            "[client]\nprotocol=tcp\nhost=127.0.0.1\nport={port}\nuser=manager\npassword=\"p@ss:/word\"\n"
+        );
+        fs::write(home.path().join(".my.cnf"), lines).unwrap();
         Self { server: Some(server), home }
     }
 

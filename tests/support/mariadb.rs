@@ -4,7 +4,7 @@ use std::{
     fs,
     io::{BufRead, BufReader, Write},
     net::TcpStream,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Command, Stdio},
     sync::{
         OnceLock,
@@ -88,15 +88,6 @@ impl MariaDb {
         let mut db = MysqlConnection::establish(&self.url()).unwrap();
         db.batch_execute(&format!("CREATE DATABASE {name}")).unwrap();
         self.url_of(&name)
-    }
-
-    /// Writes `.my.cnf` into this folder: with it as their HOME, the server's own tools find it.
-    pub fn write_options(&self, home: &Path) {
-        let port = self.port;
-        let lines = format!(
-            "[client]\nprotocol=tcp\nhost=127.0.0.1\nport={port}\nuser=manager\npassword=\"p@ss:/word\"\n"
-        );
-        fs::write(home.join(".my.cnf"), lines).unwrap();
     }
 
     /// Kills it, as if its machine had gone down.
