@@ -1,0 +1,48 @@
+//! What the fuzz targets check holds for their seeds, without a fuzzer.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    unreachable_pub,
+    reason = "a test fails by panicking"
+)]
+
+#[path = "../fuzz/properties/payload/mod.rs"]
+mod payload;
+#[path = "../fuzz/properties/topic.rs"]
+mod topic;
+
+use std::{fs, path::Path};
+
+/// The most seeds of a target, and the most bytes of one: what a fuzzer makes of them is not kept.
+const MOST_SEEDS: usize = 30;
+const MOST_BYTES: usize = 1024;
+
+#[test]
+fn every_seed_of_topic_keeps_the_rules() {
+    let (taken, refused): (Vec<_>, Vec<_>) =
+        each_seed("topic", topic::check).into_iter().partition(|(_, readings)| *readings > 0);
+    assert!(taken.len() >= 10 && refused.len() >= 5, "{taken:?} {refused:?}");
+}
+
+#[test]
+fn every_seed_of_payload_keeps_the_rules_and_reaches_a_twin() {
+    for (name, events) in each_seed("payload", payload::check) {
+        assert!(events > 0, "{name} reaches no twin");
+    }
+}
+
+/// Each seed's name, and what the check says of it.
+fn each_seed(target: &str, check: fn(&[u8]) -> usize) -> Vec<(String, usize)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
+    let files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!((1..=MOST_SEEDS).contains(&files.len()), "{} seeds", files.len());
+    let checked = files.iter().map(|file| {
+        let (name, seed) = (file.display().to_string(), fs::read(file).unwrap());
+        assert!(seed.len() <= MOST_BYTES, "{name} has {} bytes", seed.len());
+        println!("{name}");
+        (name, check(&seed))
+    });
+    checked.collect()
+}
