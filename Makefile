@@ -3,7 +3,7 @@
 SHELL := bash
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 .DEFAULT_GOAL := help
-.PHONY: help run build needs test check chaos lint doc clean
+.PHONY: help run build needs test check chaos fuzz lint doc clean
 
 help: ## Says what there is
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile | expand -t 16
@@ -40,6 +40,9 @@ lint: ## Formatting and lints only
 
 doc: ## The library's documentation
 	@RUSTDOCFLAGS=-Dwarnings cargo doc --locked --no-deps
+
+fuzz: ## Makes up topics and payloads, FUZZ_SECONDS (600) for each target; needs cargo-fuzz
+	@scripts/fuzz.sh
 
 clean: ## Removes what was built; data stay
 	@cargo clean
