@@ -8,6 +8,8 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "../fuzz/properties/inbox_entry.rs"]
+mod inbox_entry;
 #[path = "../fuzz/properties/payload/mod.rs"]
 mod payload;
 #[path = "../fuzz/properties/topic.rs"]
@@ -31,6 +33,14 @@ fn every_seed_of_payload_keeps_the_rules_and_reaches_a_twin() {
     for (name, events) in each_seed("payload", payload::check) {
         assert!(events > 0, "{name} reaches no twin");
     }
+}
+
+#[test]
+fn every_seed_of_inbox_entry_keeps_the_rules() {
+    let read: usize =
+        each_seed("inbox_entry", inbox_entry::check).into_iter().map(|(_, read)| read).sum();
+    // A whole file has five, and so has one that lost a head; one that lost an entry has four.
+    assert!(read >= 15, "{read} entries are read");
 }
 
 /// Each seed's name, and what the check says of it.
