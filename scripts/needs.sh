@@ -32,6 +32,10 @@ mysql_client() {
     pkg-config --exists libmariadb && ! pkg-config --exists 'libmariadb = 3.3.19' || pkg-config --exists mysqlclient
 }
 
+has_faketime() {
+    compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1'
+}
+
 needs_to_run() {
     need "gcc libc6-dev" "a C compiler, for the MQTT and SQLite libraries that are built in" compiles
     need "cmake" "builds the MQTT library" has cmake
@@ -48,6 +52,7 @@ needs_to_test() {
     need "openssl" "makes the certificates with which TLS is tested" has openssl
     need "sqlite3" "backs up SQLite, as docs/operations.md says" has sqlite3
     need "mariadb-server" "the second database that everything is tested on" has mariadbd
+    need "libfaketime" "sets the clock of the program back in tests" has_faketime
 }
 
 # Runs a command as root.

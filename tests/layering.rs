@@ -71,13 +71,24 @@ const STANDARD: &[(&str, &[&str])] = &[
     ("time::SystemTime", &["mqtt", "bin"]),
 ];
 
+/// What a file may name besides: a test that needs a process of its own runs itself once more.
+const EXCEPTIONS: &[(&str, &[&str])] =
+    &[("mqtt/inbox/tests/no_room.rs", &["std::env", "std::process"])];
+
 #[test]
 fn every_module_names_only_what_it_may() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut faults = Vec::new();
     for file in sources(&root) {
         let within = file.strip_prefix(&root).unwrap();
+        let excepted = EXCEPTIONS.iter().find(|(excepted, _)| Path::new(excepted) == within);
+        let is_excepted = |fault: &str| {
+            excepted.is_some_and(|(_, names)| names.iter().any(|name| fault.ends_with(name)))
+        };
         for fault in faults_of(within, &fs::read_to_string(&file).unwrap()) {
+            if is_excepted(&fault) {
+                continue;
+            }
             faults.push(format!("src/{}: {fault}", within.display()));
         }
     }

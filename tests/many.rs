@@ -12,7 +12,6 @@
 mod support;
 
 use std::{
-    io::{Write, stderr},
     sync::{Mutex, PoisonError},
     thread,
     time::{Duration, Instant},
@@ -24,6 +23,7 @@ use support::{
     database::Database,
     on_both_databases,
     site::Site,
+    tell::tell,
     wait_for,
 };
 
@@ -70,11 +70,6 @@ fn name(database: &Database) -> &'static str {
         Database::Sqlite => "SQLite",
         Database::MariaDb(_) | Database::SharedMariaDb => "MariaDB",
     }
-}
-
-/// Shows a line also when the test passes, unlike `eprintln!`.
-fn tell(line: &str) {
-    writeln!(stderr().lock(), "{line}").unwrap();
 }
 
 /// All go, are asked for something, and come back at once.

@@ -14,6 +14,9 @@
 mod mariadb;
 #[path = "../support/port.rs"]
 mod port;
+#[allow(dead_code, reason = "the bridge's and the program's tests use the rest of it")]
+#[path = "../support/proxy.rs"]
+mod proxy;
 #[path = "../support/wait.rs"]
 mod wait;
 

@@ -132,6 +132,11 @@ impl Broker {
         self.signal("CONT");
     }
 
+    /// Has it read its access rules again.
+    pub fn reload(&self) {
+        self.signal("HUP");
+    }
+
     fn signal(&self, name: &str) {
         if let Some(process) = &self.process {
             let command = format!("kill -{name} {}", process.id());

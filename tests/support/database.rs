@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use diesel::{Connection, MysqlConnection, SqliteConnection, connection::SimpleConnection};
+
 use super::mariadb::MariaDb;
 
 /// A kind of database, ready to give empty ones.
@@ -33,4 +35,38 @@ impl Database {
 /// The URL of the database file in this folder, an absolute path.
 pub fn sqlite_url(folder: &Path) -> String {
     format!("sqlite://{}", folder.join("twins.sqlite").display())
+}
+
+/// A connection of the test's own to either database.
+pub enum Direct {
+    Sqlite(SqliteConnection),
+    MariaDb(MysqlConnection),
+}
+
+impl Direct {
+    /// Connects to the database of this URL.
+    pub fn to(url: &str) -> Self {
+        match url.strip_prefix("sqlite://") {
+            Some(path) => {
+                let mut db = SqliteConnection::establish(path).unwrap();
+                db.batch_execute("PRAGMA busy_timeout = 5000").unwrap();
+                Self::Sqlite(db)
+            }
+            None => Self::MariaDb(MysqlConnection::establish(url).unwrap()),
+        }
+    }
+
+    /// Does one thing on SQLite, or another on MariaDB.
+    pub fn execute(&mut self, on_sqlite: &str, on_mariadb: &str) {
+        match self {
+            Self::Sqlite(db) => db.batch_execute(on_sqlite).unwrap(),
+            Self::MariaDb(db) => db.batch_execute(on_mariadb).unwrap(),
+        }
+    }
+
+    /// Lets nobody else write, for as long as this connection lives.
+    pub fn hold(mut self) -> Self {
+        self.execute("BEGIN IMMEDIATE", "LOCK TABLES twin READ");
+        self
+    }
 }

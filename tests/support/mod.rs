@@ -10,11 +10,14 @@ pub mod conformance;
 pub mod database;
 pub mod hostile;
 pub mod json;
+pub mod load;
 pub mod mariadb;
 pub mod port;
 pub mod program;
 pub mod proxy;
 pub mod site;
+pub mod tell;
+pub mod tmpfs;
 pub mod values;
 pub mod wait;
 

@@ -22,6 +22,8 @@ const SHOWN_BYTES: usize = 20_000;
 
 /// A running `twinmgr`. It ends with this value; if the test fails, its output is shown.
 pub struct Twinmgr {
+    /// What starts it, if not we ourselves.
+    starter: Vec<String>,
     settings: Vec<(String, String)>,
     folder: TempDir,
     process: Option<Child>,
@@ -43,6 +45,17 @@ impl Twinmgr {
         database_url: &str,
         extra: &[(&str, &str)],
     ) -> Self {
+        Self::start_by(Vec::new(), folder, port, database_url, extra)
+    }
+
+    /// Starts the program by a command, which is given the program as its last words and must become it.
+    pub fn start_by(
+        starter: Vec<String>,
+        folder: TempDir,
+        port: u16,
+        database_url: &str,
+        extra: &[(&str, &str)],
+    ) -> Self {
         let data = folder.path().join("data").display().to_string();
         let port = port.to_string();
         let base = [
@@ -55,7 +68,7 @@ impl Twinmgr {
         ];
         let settings = base.iter().chain(extra);
         let settings = settings.map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
-        let mut program = Self { settings, folder, process: None };
+        let mut program = Self { starter, settings, folder, process: None };
         program.start_again();
         program
     }
@@ -64,7 +77,10 @@ impl Twinmgr {
     pub fn start_again(&mut self) {
         assert!(self.process.is_none(), "twinmgr still runs: terminate or kill it first");
         let output = File::options().create(true).append(true).open(self.output_path()).unwrap();
-        let process = Command::new(env!("CARGO_BIN_EXE_twinmgr"))
+        let program = env!("CARGO_BIN_EXE_twinmgr").to_owned();
+        let words: Vec<_> = self.starter.iter().chain([&program]).collect();
+        let process = Command::new(words[0])
+            .args(&words[1..])
             .env_clear()
             .envs(self.settings.iter().map(|(name, value)| (name, value)))
             .current_dir(self.folder.path())

@@ -1,11 +1,11 @@
-//! A TCP proxy that a test can cut, or stop without a word.
+//! A TCP proxy that a test can cut, stop without a word, or have swallow what goes over it.
 
 use std::{
     io::{Read, Write},
     net::{Shutdown, TcpListener, TcpStream},
     sync::{
         Arc, Condvar, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     thread,
 };
@@ -22,6 +22,9 @@ struct Shared {
     refusing: AtomicBool,
     held: Mutex<bool>,
     let_go: Condvar,
+    connections: AtomicU32,
+    /// Connections with a lower number are swallowed.
+    swallows_below: AtomicU32,
 }
 
 impl Proxy {
@@ -71,12 +74,19 @@ impl Proxy {
         *self.shared.held.lock().unwrap() = false;
         self.shared.let_go.notify_all();
     }
+
+    /// Swallows what goes over the connections that there are, and neither side hears of it; new ones work.
+    pub fn swallow(&self) {
+        let connections = self.shared.connections.load(Ordering::SeqCst);
+        self.shared.swallows_below.store(connections, Ordering::SeqCst);
+    }
 }
 
 impl Shared {
     fn join(self: &Arc<Self>, client: TcpStream, server: TcpStream) {
         client.set_nodelay(true).unwrap();
         server.set_nodelay(true).unwrap();
+        let number = self.connections.fetch_add(1, Ordering::SeqCst);
         let mut streams = self.streams.lock().unwrap();
         streams.extend([client.try_clone().unwrap(), server.try_clone().unwrap()]);
         drop(streams);
@@ -84,15 +94,20 @@ impl Shared {
             [(client.try_clone().unwrap(), server.try_clone().unwrap()), (server, client)]
         {
             let shared = Arc::clone(self);
-            thread::spawn(move || shared.copy(from, to));
+            thread::spawn(move || shared.copy(number, from, to));
         }
     }
 
-    fn copy(&self, mut from: TcpStream, mut to: TcpStream) {
+    fn copy(&self, number: u32, mut from: TcpStream, mut to: TcpStream) {
         let mut buffer = [0; 64 * 1024];
-        while let Ok(read @ 1..) = from.read(&mut buffer) {
+        loop {
+            let read = from.read(&mut buffer).unwrap_or(0);
             drop(self.let_go.wait_while(self.held.lock().unwrap(), |held| *held).unwrap());
-            if to.write_all(&buffer[..read]).is_err() {
+            if number < self.swallows_below.load(Ordering::SeqCst) {
+                if read == 0 {
+                    return;
+                }
+            } else if read == 0 || to.write_all(&buffer[..read]).is_err() {
                 break;
             }
         }

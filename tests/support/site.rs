@@ -42,11 +42,22 @@ impl Site {
         let folder = tempfile::tempdir().unwrap();
         let url = database.fresh_url(folder.path());
         let program = Twinmgr::start_in(folder, broker.port(), &url, extra);
-        let mut client = Client::connect(broker.port());
-        client.subscribe_to_others();
+        Self::of(broker, program, url)
+    }
+
+    /// The same with a program that was started already.
+    pub fn of(broker: Broker, program: Twinmgr, url: String) -> Self {
+        let client = Client::connect(broker.port());
         let mut site = Self { client, program, broker, url };
+        site.client.subscribe_to_others();
         site.ready();
         site
+    }
+
+    /// Connects and listens anew, to a broker that was away.
+    pub fn reconnect(&mut self) {
+        self.client = Client::connect(self.broker.port());
+        self.client.subscribe_to_others();
     }
 
     /// Waits until the manager answers.
