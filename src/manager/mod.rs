@@ -6,6 +6,7 @@
 //! (`twin_actor.rs`) is the only one that holds its twin, and what is to be told of it once that is
 //! committed. Whom they talk to is given to them as [`Peers`].
 
+mod again;
 mod allowance;
 mod answers;
 mod counters;
@@ -18,6 +19,7 @@ mod own_state;
 mod restores;
 mod retries;
 mod router;
+mod say;
 mod things;
 mod twin_actor;
 

@@ -4,7 +4,6 @@ use std::{
     cell::Cell,
     collections::{BTreeSet, VecDeque},
     rc::Rc,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -12,6 +11,7 @@ use actix::prelude::*;
 
 use super::{
     Ask, Counters, DatabaseAway, Finished, Handling, Happened, ManagerSettings, Peers, Shared,
+    again::{own, resumed},
     allowance::Allowance,
     counters::Stats,
     decode::{Decoded, decode},
@@ -19,16 +19,13 @@ use super::{
     own_state::OwnState,
     restores::Restores,
     retries::Retries,
-    things::{Entry, Things, UnderWay},
+    things::{Things, UnderWay},
     twin_actor::TwinActor,
 };
 use crate::{
-    mqtt::{
-        self, Acked, Arrived, AsksFirst, Destination, Done, HandOnAgain, Link, Parked, Poison,
-        Publish, Replayed, Respond,
-    },
-    protocol::{Bad, Problem, ThingId, ThingTopic, Timestamp, Topic},
-    store::{ForgetBefore, Health, ListUnsettled, SaveSession, Told, Unsettled},
+    mqtt::{self, Acked, Arrived, AsksFirst, Done, Link, Parked, Poison},
+    protocol::{ThingId, ThingTopic, Timestamp, Topic},
+    store::{Health, ListUnsettled, SaveSession, Unsettled},
     twin::Event,
 };
 
@@ -52,24 +49,24 @@ pub struct Router {
     /// Things of which something waits because they report too often.
     slowed: BTreeSet<ThingId>,
     retries: Retries,
-    nag: Nag,
+    pub(super) nag: Nag,
     pub(super) own: OwnState,
     pub(super) told_own: Option<OwnState>,
     pub(super) counters: Counters,
     pub(super) told_stats: Option<Stats>,
     pub(super) session: Option<i64>,
     /// Whether the broker is there: while it is not, nothing is sent again.
-    is_up: bool,
+    pub(super) is_up: bool,
     pub(super) away: bool,
     resuming: Resuming,
     /// Things whose last change, in an earlier life, may not have been told: each is told again, before
     /// anything new of it, or once what was left in the inbox is over.
-    untold: BTreeSet<ThingId>,
-    is_replayed: bool,
+    pub(super) untold: BTreeSet<ThingId>,
+    pub(super) is_replayed: bool,
     /// Things whose actor has ended by itself.
-    buried: BTreeSet<ThingId>,
+    pub(super) buried: BTreeSet<ThingId>,
     /// How many deltas may be sent again, or unsettled things looked at, now.
-    allowance: Allowance,
+    pub(super) allowance: Allowance,
 }
 
 /// The look at each unsettled thing after a start, or after the session was lost.
@@ -149,7 +146,7 @@ impl Router {
 
     /// Sends an event to the thing's actor, at the thing's rate; a restore waits for its turn, and so does what
     /// comes after it.
-    fn send(&mut self, id: ThingId, happened: Happened, ctx: &mut Context<Self>) {
+    pub(super) fn send(&mut self, id: ThingId, happened: Happened, ctx: &mut Context<Self>) {
         let (now, moment) = (happened.at, Instant::now());
         let shared = self.shared(ctx);
         let own = id.clone();
@@ -195,37 +192,6 @@ impl Router {
         }
     }
 
-    /// Whether the thing's actor has ended, which only a panic outside of the rules makes it do.
-    fn has_ended(&mut self, id: &ThingId) -> bool {
-        self.things.get(id).is_some_and(|entry| !entry.actor.connected())
-    }
-
-    /// Lets go of an actor that has ended, and has what it had handed on again, to another one; if that happens
-    /// once more, all of it is set aside.
-    fn bury(&mut self, id: ThingId, last: &Happened) {
-        let Some(entry) = self.things.get(&id) else { return };
-        let under_way = entry.under_way.drain(..).flat_map(|under_way| under_way.numbers);
-        let waiting = entry.waiting.drain(..).flat_map(Happened::into_numbers);
-        let behind = entry.flood.numbers().into_iter().chain(last.numbers());
-        let numbers = under_way.chain(waiting).chain(behind).collect::<Vec<_>>();
-        let restoring = std::mem::take(&mut entry.restoring);
-        log::error!("{id}: its actor has ended, with {} messages", numbers.len());
-        self.things.forget(&id);
-        if self.buried.insert(id.clone()) {
-            self.peers.again.do_send(HandOnAgain(numbers));
-        } else {
-            for number in numbers {
-                let reason = "the actor of its thing has ended twice".to_owned();
-                self.peers.poison.do_send(Poison { number, reason });
-            }
-        }
-        // What it had committed it may not have told.
-        self.untold.insert(id);
-        for _ in 0..restoring {
-            self.next_restore();
-        }
-    }
-
     fn shared(&mut self, ctx: &mut Context<Self>) -> Rc<Shared> {
         let shared = self.shared.get_or_insert_with(|| {
             Rc::new(Shared {
@@ -241,7 +207,7 @@ impl Router {
 
     /// Lets in whose turn it is, with what waits behind it up to its next restore. Who waited and is
     /// gone leaves the place to the one behind.
-    fn next_restore(&mut self) {
+    pub(super) fn next_restore(&mut self) {
         while let Some(id) = self.restores.leave() {
             let Some(entry) = self.things.get(&id) else { continue };
             let Some(restore) = entry.waiting.pop_front() else { continue };
@@ -266,72 +232,6 @@ impl Router {
         }
     }
 
-    /// Has written down that the thing's twin is told, once all of it is.
-    fn check_told(&mut self, id: &ThingId) {
-        if self.untold.contains(id) {
-            return;
-        }
-        if let Some(revision) = self.things.get(id).and_then(Entry::take_told) {
-            self.peers.told.do_send(Told { id: id.clone(), revision });
-        }
-    }
-
-    /// Takes note of what a thing should not have sent, or should not have sent us.
-    pub(super) fn bad_payload(&mut self, id: &ThingId, message: &Arrived, bad: &Bad) {
-        self.complain(id, &format!("{}: {bad}", message.topic));
-        self.peers.done.do_send(Done(message.place.number));
-    }
-
-    /// Counts a thing's bad message, and logs one for each thing and minute.
-    fn complain(&mut self, id: &ThingId, reason: &str) {
-        self.counters.bad_reports += 1;
-        if self.nag.may(id, mqtt::now()) {
-            log::warn!("{reason}; it changes nothing");
-        }
-    }
-
-    fn ignore(&mut self, number: u64) {
-        self.counters.ignored += 1;
-        self.peers.done.do_send(Done(number));
-    }
-
-    fn answer_problem(
-        &mut self,
-        topic: Topic,
-        problem: &Problem,
-        respond: Option<Respond>,
-        number: u64,
-    ) {
-        self.publish_problem(topic, problem, respond, Some(number));
-        self.peers.done.do_send(Done(number));
-    }
-
-    pub(super) fn publish_problem(
-        &mut self,
-        topic: Topic,
-        problem: &Problem,
-        respond: Option<Respond>,
-        entry: Option<u64>,
-    ) {
-        self.counters.errors += 1;
-        self.publish(topic, problem.to_payload().into_bytes().into(), respond, entry);
-    }
-
-    /// Publishes what follows from an entry of the inbox, if it follows from one.
-    pub(super) fn publish(
-        &self,
-        topic: Topic,
-        payload: Arc<[u8]>,
-        respond: Option<Respond>,
-        entry: Option<u64>,
-    ) {
-        let also = respond.map(Destination::Response);
-        for to in [Some(Destination::Topic(topic)), also].into_iter().flatten() {
-            let payload = payload.clone();
-            self.peers.publish.do_send(Publish { to, payload, about: None, entry });
-        }
-    }
-
     /// Sends again what is due, and goes on looking at unsettled things.
     fn tick(&mut self, ctx: &mut Context<Self>) {
         // What is planned goes by the clock that never jumps.
@@ -348,11 +248,7 @@ impl Router {
             let event = Event::RetryDue(attempt);
             self.send(id, own(event, now, session), ctx);
         }
-        while self.is_up && self.is_replayed && self.allowance.has_one() {
-            let Some(id) = self.untold.pop_first() else { break };
-            self.allowance.take_one();
-            self.send(id, resumed(now, session, true), ctx);
-        }
+        self.tell_untold(now, session, ctx);
         while self.allowance.has_one() {
             let Some(id) = self.resuming.page.pop_front() else { break };
             self.allowance.take_one();
@@ -369,16 +265,6 @@ impl Router {
         let reply = ctx.address().recipient();
         self.peers.unsettled.do_send(ListUnsettled { after, limit: PAGE, reply });
     }
-}
-
-/// The event of a start, or of a lost session.
-fn resumed(at: Timestamp, session: i64, untold: bool) -> Happened {
-    own(Event::Resumed { untold }, at, session)
-}
-
-/// An event that no message brings.
-fn own(event: Event, at: Timestamp, session: i64) -> Happened {
-    Happened { place: None, event, ask: None, at, session, merged: Vec::new() }
 }
 
 impl Actor for Router {
@@ -467,15 +353,6 @@ impl Handler<Link> for Router {
         self.peers.session.do_send(SaveSession(session));
         self.resuming.page.clear();
         self.ask_unsettled(None, ctx);
-    }
-}
-
-impl Handler<Replayed> for Router {
-    type Result = ();
-
-    fn handle(&mut self, Replayed: Replayed, _: &mut Self::Context) {
-        self.is_replayed = true;
-        self.peers.forget.do_send(ForgetBefore(self.settings.epoch));
     }
 }
 

@@ -5,6 +5,7 @@
 //! Requests that change nothing are in memory only: who asks will ask again. So is everything if the
 //! inbox is in memory.
 
+mod class;
 mod disk;
 mod entry;
 mod line;
