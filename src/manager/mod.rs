@@ -150,6 +150,8 @@ pub(crate) struct Ask {
 #[rtype(result = "()")]
 pub(crate) struct Finished {
     id: ThingId,
+    /// Which of all the actors that were started says so.
+    generation: u64,
     /// How many publishes about the thing it took.
     published: usize,
     /// The revision that is told with these, if it was not before.

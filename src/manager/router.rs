@@ -2,7 +2,7 @@
 
 use std::{
     cell::Cell,
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     rc::Rc,
     time::{Duration, Instant},
 };
@@ -11,7 +11,7 @@ use actix::prelude::*;
 
 use super::{
     Ask, Counters, DatabaseAway, Finished, Handling, Happened, ManagerSettings, Peers, Shared,
-    again::{own, resumed},
+    again::{Recovering, own, resumed},
     allowance::Allowance,
     counters::Stats,
     decode::{Decoded, decode},
@@ -65,6 +65,9 @@ pub struct Router {
     pub(super) is_replayed: bool,
     /// Things whose actor has ended by itself.
     pub(super) buried: BTreeSet<ThingId>,
+    pub(super) recovering: BTreeMap<ThingId, Recovering>,
+    /// How many actors were started.
+    started: u64,
     /// How many deltas may be sent again, or unsettled things looked at, now.
     pub(super) allowance: Allowance,
 }
@@ -99,6 +102,8 @@ impl Router {
             untold: settings.untold.iter().cloned().collect(),
             is_replayed: false,
             buried: BTreeSet::new(),
+            recovering: BTreeMap::new(),
+            started: 0,
             allowance: Allowance::new(settings.retry_rate),
             shared: None,
             settings,
@@ -106,10 +111,18 @@ impl Router {
         }
     }
 
-    fn route(&mut self, message: Arrived, ctx: &mut Context<Self>) {
+    pub(super) fn route(&mut self, message: Arrived, ctx: &mut Context<Self>) {
         match message.topic.clone() {
             Topic::Thing(id, kind) if id == self.settings.id => self.about_me(kind, &message),
-            Topic::Thing(id, kind) => self.about_thing(id, kind, message, ctx),
+            Topic::Thing(id, _) if self.has_ended(&id) => {
+                self.bury(id, Some(message.place.number));
+            }
+            Topic::Thing(id, kind) => {
+                if self.has_its_turn(&id, &message) {
+                    self.about_thing(id.clone(), kind, message, ctx);
+                    self.go_on_after(&id, ctx);
+                }
+            }
             Topic::Group(name, kind) => self.about_group(&name, kind, &message),
         }
     }
@@ -151,11 +164,14 @@ impl Router {
         let shared = self.shared(ctx);
         let own = id.clone();
         if self.has_ended(&id) {
-            return self.bury(id, &happened);
+            return self.bury(id, happened.number());
         }
         let succeeds = self.buried.contains(&id);
-        let start = || Supervisor::start(move |_| TwinActor::new(own, shared, succeeds));
-        let entry = self.things.get_or_start(&id, moment, start);
+        let start = |generation| {
+            Supervisor::start(move |_| TwinActor::new(own, shared, generation, succeeds))
+        };
+        self.started += 1;
+        let entry = self.things.get_or_start(&id, moment, self.started, start);
         if happened.place.is_some()
             && let Some(reason) = entry.doubles.note(&happened.event, now)
         {
@@ -272,7 +288,10 @@ impl Actor for Router {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.run_interval(TICK, Self::tick);
-        ctx.run_interval(OWN_STATE, |router, _| router.own_state_tick());
+        ctx.run_interval(OWN_STATE, |router, _| {
+            router.own_state_tick();
+            router.look_for_ended();
+        });
         ctx.run_interval(self.settings.stats, |router, ctx| router.stats_tick(ctx));
     }
 }
@@ -289,7 +308,7 @@ impl Handler<Finished> for Router {
     type Result = ();
 
     fn handle(&mut self, finished: Finished, _: &mut Self::Context) {
-        let Finished { id, published, told, retry, things, result } = finished;
+        let Finished { id, generation, published, told, retry, things, result } = finished;
         self.own.things = self.own.things.saturating_add_signed(things);
         self.counters.told += published as u64;
         let mut poison = None;
@@ -305,7 +324,9 @@ impl Handler<Finished> for Router {
             Handling::Bad(reason) => self.complain(&id, &reason),
         }
         self.retries.follow(&id, retry, Instant::now());
-        let Some(entry) = self.things.get(&id) else { return };
+        // What an actor said that has ended is not about what its successor has under way.
+        let entry = self.things.get(&id).filter(|entry| entry.generation == generation);
+        let Some(entry) = entry else { return };
         entry.untold += published;
         entry.told = told.or(entry.told);
         if let Some(UnderWay { numbers, restores }) = entry.under_way.pop_front() {
@@ -374,7 +395,7 @@ impl Handler<Health> for Router {
         self.away = matches!(health, Health::Away(_));
         self.peers.asks_first.do_send(AsksFirst(self.away));
         if self.away {
-            for entry in self.things.busy() {
+            for (_, entry) in self.things.busy() {
                 entry.actor.do_send(DatabaseAway);
             }
         }

@@ -26,6 +26,8 @@ pub(super) struct UnderWay {
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) actor: Addr<TwinActor>,
+    /// Which of all the actors that were started it is.
+    pub(super) generation: u64,
     /// What was sent to the actor and is not finished, in order.
     pub(super) under_way: VecDeque<UnderWay>,
     /// What the thing reports above its rate.
@@ -92,10 +94,12 @@ impl Things {
         &mut self,
         id: &ThingId,
         now: Instant,
-        start: impl FnOnce() -> Addr<TwinActor>,
+        generation: u64,
+        start: impl FnOnce(u64) -> Addr<TwinActor>,
     ) -> &mut Entry {
         let entry = self.entries.get_or_insert_mut(id.clone(), || Entry {
-            actor: start(),
+            actor: start(generation),
+            generation,
             under_way: VecDeque::new(),
             flood: Flood::new(self.rate),
             doubles: Doubles::default(),
@@ -121,8 +125,8 @@ impl Things {
     }
 
     /// Those with something under way.
-    pub(super) fn busy(&self) -> impl Iterator<Item = &Entry> {
-        self.entries.iter().map(|(_, entry)| entry).filter(|entry| entry.is_busy())
+    pub(super) fn busy(&self) -> impl Iterator<Item = (&ThingId, &Entry)> {
+        self.entries.iter().filter(|(_, entry)| entry.is_busy())
     }
 
     /// Retires those that nobody has asked for in so long a time, and those beyond `most`.

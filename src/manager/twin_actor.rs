@@ -27,6 +27,7 @@ pub(crate) struct TwinActor {
     committed_revision: u64,
     /// The last inbox entry that was applied. One at or below it comes from an earlier life of the manager.
     applied: Applied,
+    generation: u64,
     /// Whether commits of an actor before this one may still be under way.
     succeeds: bool,
     /// What is told once its revision is committed, in order.
@@ -61,7 +62,7 @@ struct Held {
 
 impl TwinActor {
     /// An actor for this thing; it loads its twin when it starts. `succeeds` if another one has ended.
-    pub(crate) fn new(id: ThingId, common: Common, succeeds: bool) -> Self {
+    pub(crate) fn new(id: ThingId, common: Common, generation: u64, succeeds: bool) -> Self {
         Self {
             id,
             common,
@@ -69,6 +70,7 @@ impl TwinActor {
             twin: Twin::new(),
             committed_revision: 0,
             applied: Applied::default(),
+            generation,
             succeeds,
             held: VecDeque::new(),
         }
@@ -91,7 +93,8 @@ impl TwinActor {
     fn apply(&mut self, happened: Happened, ctx: &mut Context<Self>) -> Held {
         let entry = happened.number();
         let Happened { place, event, ask, at, session, .. } = happened;
-        let applied = place.map(applied_by);
+        // A GET may have overtaken what came before it: its place says nothing of that.
+        let applied = place.filter(|_| event != Event::Get).map(applied_by);
         if applied.is_some_and(|applied| applied <= self.applied) {
             return self.repeat(&event, ask.as_ref(), session, entry);
         }
@@ -235,6 +238,7 @@ impl TwinActor {
         }
         self.common.finished.do_send(Finished {
             id: self.id.clone(),
+            generation: self.generation,
             published,
             told: held.tells.then_some(held.revision),
             retry: held.retry,

@@ -52,6 +52,8 @@ pub struct Bridge {
     pub(super) refusals: OncePerMinute,
     pub(super) counters: Counters,
     pub(super) epoch: i64,
+    /// Whether it is connected although the inbox is full: what is done of it waits for the broker.
+    pub(super) is_draining: bool,
     replay: Replay,
     poisoned: Poisoned,
     quiescing: Vec<Quiescing>,
@@ -108,6 +110,7 @@ impl Bridge {
             Self {
                 window: Window::new(settings.window.clamp(1, 60_000)),
                 epoch,
+                is_draining: false,
                 replay: Replay::Of(inbox.left()),
                 poisoned: Poisoned::new(settings.poison.clone()),
                 intake: Arc::new(Intake::new(inbox, session)),
@@ -157,6 +160,8 @@ impl Bridge {
         if let Replay::Of(left) = self.replay
             && self.intake.inbox.still_left() == 0
         {
+            // They have to be out of the file before anybody forgets what they did.
+            self.intake.inbox.tidy();
             if left > 0 {
                 log::info!("the {left} messages that were left are dealt with");
             }
@@ -279,9 +284,12 @@ impl Handler<Poison> for Bridge {
     /// It stays in the inbox until it is set aside.
     fn handle(&mut self, poison: Poison, ctx: &mut Self::Context) {
         let number = poison.number;
-        if self.poisoned.take(poison, &self.intake.inbox) && self.intake.inbox.done(number) {
-            self.go_on(ctx);
+        if self.poisoned.take(poison, &self.intake.inbox) {
+            self.intake.inbox.done(number);
+        } else {
+            self.intake.inbox.park(number);
         }
+        self.go_on(ctx);
     }
 }
 

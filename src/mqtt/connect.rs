@@ -173,7 +173,8 @@ impl Bridge {
 
     /// More has come than the inbox may hold: leaves the rest with the broker.
     pub(super) fn pause_if_full(&mut self, ctx: &mut Context<Self>) {
-        let Some(reason) = self.intake.inbox.full() else { return };
+        self.is_draining &= !self.intake.inbox.is_drained();
+        let Some(reason) = self.intake.inbox.full(self.is_draining) else { return };
         if let Some(client) = self.leave(Phase::Pausing) {
             log::warn!(
                 "{}: disconnected until the inbox has room, and the broker keeps what comes: {reason}",
@@ -187,12 +188,26 @@ impl Bridge {
         }
     }
 
-    /// Half of what the inbox may hold is done: connects again.
+    /// Half of what the inbox may hold is over, or none of it can be without the broker: connects again.
     pub(super) fn resume_if_drained(&mut self, ctx: &mut Context<Self>) {
-        if matches!(self.phase, Phase::Paused) && self.intake.inbox.is_drained() {
+        if !matches!(self.phase, Phase::Paused) {
+            return;
+        }
+        let is_drained = self.intake.inbox.is_drained();
+        if is_drained || self.needs_the_broker() {
+            self.is_draining = !is_drained;
             self.phase = Phase::Waiting;
             self.attempt(ctx);
         }
+    }
+}
+
+impl Bridge {
+    /// Whether all that could be done without a connection is done: what was published has to be acknowledged.
+    fn needs_the_broker(&self) -> bool {
+        let waits = self.window.bytes();
+        waits > 0
+            && (self.intake.inbox.load().under_way == 0 || waits >= self.settings.outbox_bytes)
     }
 }
 

@@ -203,13 +203,16 @@ impl Inbox {
     }
 
     /// Whether it holds so much that no more should come, and why; what is acknowledged already
-    /// is taken in all the same.
-    pub(super) fn full(&self) -> Option<String> {
+    /// is taken in all the same. While it is drained by a connection an eighth more may come.
+    pub(super) fn full(&self, is_draining: bool) -> Option<String> {
         let line = self.line();
-        if let Some(reason) = line.trouble() {
+        if let Some(reason) = line.trouble()
+            && (!is_draining || line.lacks_room())
+        {
             return Some(reason.to_owned());
         }
-        let (bytes, limit) = (line.load().bytes, self.limit);
+        let more = if is_draining { self.limit / 8 + (64 << 10) } else { 0 };
+        let (bytes, limit) = (line.load().bytes, self.limit.saturating_add(more));
         (bytes > limit).then(|| format!("it holds {bytes} bytes of {limit}"))
     }
 

@@ -73,20 +73,22 @@ impl Report {
     /// ```
     ///
     /// # Errors
-    /// The later one, if there is no such report: their trns differ, or no single patch has the effect of both.
+    /// The later one, if there is no such report: their trns differ, one is a delta and the other a state (one of
+    /// which may not count), or no single patch has the effect of both.
     pub fn merge(&mut self, later: Self) -> Result<(), Self> {
         let composes = match (self.kind, later.kind) {
-            (_, ReportKind::State) | (ReportKind::State, ReportKind::Delta) => true,
+            (ReportKind::State, ReportKind::State) => true,
             (ReportKind::Delta, ReportKind::Delta) => composes(&self.members, &later.members),
+            (ReportKind::State, ReportKind::Delta) | (ReportKind::Delta, ReportKind::State) => {
+                false
+            }
         };
         if self.trn != later.trn || !composes {
             return Err(later);
         }
         match later.kind {
-            ReportKind::State => (self.kind, self.members) = (later.kind, later.members),
-            ReportKind::Delta => {
-                put_over(&mut self.members, later.members, self.kind == ReportKind::Delta);
-            }
+            ReportKind::State => self.members = later.members,
+            ReportKind::Delta => put_over(&mut self.members, later.members),
         }
         Ok(())
     }
@@ -102,18 +104,12 @@ fn composes(earlier: &Map<String, Value>, later: &Map<String, Value>) -> bool {
     })
 }
 
-/// Puts a patch over members. Where these are a patch themselves, `null` stays and removes.
-fn put_over(members: &mut Map<String, Value>, patch: Map<String, Value>, is_patch: bool) {
-    for (name, value) in patch {
-        match (members.get_mut(&name), value) {
-            (Some(Value::Object(own)), Value::Object(patch)) => put_over(own, patch, is_patch),
-            (_, Value::Null) if !is_patch => drop(members.remove(&name)),
-            (_, Value::Object(patch)) if !is_patch => {
-                let mut own = Map::new();
-                put_over(&mut own, patch, false);
-                members.insert(name, Value::Object(own));
-            }
-            (_, value) => drop(members.insert(name, value)),
+/// Makes one patch of two, which compose.
+fn put_over(patch: &mut Map<String, Value>, later: Map<String, Value>) {
+    for (name, value) in later {
+        match (patch.get_mut(&name), value) {
+            (Some(Value::Object(own)), Value::Object(later)) => put_over(own, later),
+            (_, value) => drop(patch.insert(name, value)),
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     VERSIONS,
     broker::Broker,
     peer::Peer,
-    rig::{Rig, in_memory, pair, settings, until},
+    rig::{Rig, in_memory, pair, settings, until, update},
 };
 
 #[actix::test]
@@ -188,5 +188,34 @@ async fn a_full_inbox_disconnects_until_it_is_drained_and_nothing_is_lost() {
             farewells += usize::from(peer.next().await.0 == "TNG/mgr/LC/OFF");
         }
         assert_eq!(rig.count().await.ignored_topic, 0);
+    }
+}
+
+/// What is done of a full inbox is over only when the broker has acknowledged what came of it.
+#[actix::test]
+async fn a_full_inbox_whose_answers_wait_for_the_broker_connects_again() {
+    let folder = tempfile::tempdir().unwrap();
+    for place in [None, Some(folder.path().into())] {
+        let broker = Broker::start();
+        let mut peer = Peer::connect(broker.port(), "peer").await;
+        let given = MqttSettings { under_way: 1000, ..settings(broker.port()) };
+        let inbox = InboxSettings { folder: place, sync: false, bytes: 100_000 };
+        let rig = Rig::ready_on(given, &inbox, &mut peer).await;
+        for n in 0..400 {
+            peer.publish("TNG/d1/TWIN/SET", format!("{n:0>500}")).await;
+        }
+        until("it is full", || rig.link.len() == 2).await;
+        let mut done = 0;
+        until("all have come", || {
+            for arrived in rig.arrived.all().iter().skip(done) {
+                let number = arrived.place.number;
+                rig.bridge.do_send(Publish { entry: Some(number), ..update("d1", "told") });
+                rig.finish(number);
+                done += 1;
+            }
+            let has_last = rig.payloads().contains(&format!("{:0>500}", 399));
+            has_last && rig.acked.len() == done
+        })
+        .await;
     }
 }

@@ -221,3 +221,16 @@ async fn what_was_left_does_not_wait_for_the_broker_but_untold_twins_do() {
     service.until("it is told again", |heard| heard.told.len() == 1).await;
     assert_eq!(service.on("TNG/lamp/TWIN/UPD").len(), 2);
 }
+
+#[actix_rt::test]
+async fn a_get_that_overtook_what_came_before_it_does_not_make_that_done() {
+    let mut service = service(vec![("lamp", lamp())], &[]);
+    service.is_replayed();
+    service.leave_at(50);
+    service.send("TNG/lamp/TWIN/GET", "");
+    service.leave_at(7);
+    service.send("TNG/lamp/TWIN/SET", json!({"set": {"level": 3}}));
+    service.until("both", |heard| heard.done == [50, 7]).await;
+    let told = service.on("TNG/lamp/TWIN/UPD");
+    assert_eq!((&told[0]["version"], &told[1]["version"]), (&json!(2), &json!(3)));
+}

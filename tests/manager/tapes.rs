@@ -310,6 +310,11 @@ impl Service {
         (self.epoch, self.number) = (0, number - 1);
     }
 
+    /// The next message has this number.
+    pub fn leave_at(&mut self, number: u64) {
+        self.number = number - 1;
+    }
+
     /// What comes from now on is new.
     pub fn is_replayed(&mut self) {
         (self.epoch, self.number) = (1, self.number * u64::from(self.epoch > 0));

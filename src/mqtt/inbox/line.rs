@@ -358,6 +358,11 @@ impl Line {
         self.trouble.as_deref()
     }
 
+    /// Whether something is in memory only because there is no room for it.
+    pub(super) fn lacks_room(&self) -> bool {
+        self.disk.is_some() && !self.unstored.is_empty()
+    }
+
     /// Gives back what room can be given back, and tries again what went wrong.
     pub(super) fn tidy(&mut self) {
         self.remove_over();

@@ -51,7 +51,13 @@ pub(super) fn salvage(path: &Path, reason: &str) -> io::Result<()> {
     let made = beside(path, "mended");
     fs::remove_file(&made).or_else(none_is_fine)?;
     disk::write_anew(&made, live.iter().map(|whole| ring.read(whole.stretch)))?;
-    fs::rename(path, &aside)?;
+    // At each moment there is an inbox at its place. That the damaged one is kept is of less weight.
+    fs::remove_file(&aside).or_else(none_is_fine)?;
+    if fs::hard_link(path, &aside).is_err()
+        && let Err(error) = fs::copy(path, &aside)
+    {
+        log::warn!("{}: {error}; the damaged file is not kept", aside.display());
+    }
     fs::rename(&made, path)?;
     log::warn!(
         "{} was damaged: {reason}; {} entries are whole and are gone on with, what was behind them is lost; the damaged file is {}, and of no more use",

@@ -276,12 +276,12 @@ fn it_is_full_above_its_limit_and_drained_at_half_of_it() {
     for place in [None, Some(folder.path().into())] {
         let inbox = opened(&InboxSettings { folder: place, sync: false, bytes: 100_000 });
         let mut appended = 0;
-        while inbox.full().is_none() {
+        while inbox.full(false).is_none() {
             inbox.append(message("TNG/a/STATE/UPD", 1000));
             appended += 1;
         }
         assert!((70..100).contains(&appended), "{appended}");
-        assert!(inbox.full().unwrap().ends_with(" bytes of 100000"));
+        assert!(inbox.full(false).unwrap().ends_with(" bytes of 100000"));
         for number in 1..=appended {
             let is_half = number > appended * 2 / 3;
             assert!(!is_half || inbox.is_drained(), "{number} of {appended}");
