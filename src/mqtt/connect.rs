@@ -204,9 +204,11 @@ impl Bridge {
 
 impl Bridge {
     /// Whether all that could be done without a connection is done: what was published has to be acknowledged.
+    /// Not while the disk has no room: what would come by that connection could not be kept.
     fn needs_the_broker(&self) -> bool {
         let waits = self.window.bytes();
         waits > 0
+            && !self.intake.inbox.is_in_trouble()
             && (self.intake.inbox.load().under_way == 0 || waits >= self.settings.outbox_bytes)
     }
 }

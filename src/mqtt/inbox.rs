@@ -216,6 +216,11 @@ impl Inbox {
         (bytes > limit).then(|| format!("it holds {bytes} bytes of {limit}"))
     }
 
+    /// Whether it could not be read or written when that was last tried.
+    pub(super) fn is_in_trouble(&self) -> bool {
+        self.line().trouble().is_some()
+    }
+
     /// Whether it has room again: half of what it may hold.
     pub(super) fn is_drained(&self) -> bool {
         let line = self.line();
