@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Ask, twin_actor::TwinActor};
 use crate::{
-    mqtt::{Destination, Publish},
+    mqtt::{About, Destination, Publish},
     protocol::{Code, Problem, ThingTopic, Topic, delete_answer, state_get},
     twin::Tell,
 };
@@ -69,10 +69,8 @@ impl TwinActor {
         let payload: Arc<[u8]> = payload.into_bytes().into();
         let topic = Destination::Topic(Topic::Thing(self.id.clone(), topic));
         let respond = ask.and_then(|ask| ask.respond.clone()).map(Destination::Response);
-        [Some(topic), respond]
-            .into_iter()
-            .flatten()
-            .map(|to| Publish { to, payload: payload.clone(), about: Some(self.id.clone()), entry })
-            .collect()
+        let about = Some(About { id: self.id.clone(), generation: self.generation });
+        let publish = |to| Publish { to, payload: payload.clone(), about: about.clone(), entry };
+        [Some(topic), respond].into_iter().flatten().map(publish).collect()
     }
 }

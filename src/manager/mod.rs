@@ -20,6 +20,8 @@ mod restores;
 mod retries;
 mod router;
 mod say;
+#[cfg(test)]
+mod tests;
 mod things;
 mod twin_actor;
 

@@ -23,7 +23,7 @@ use super::{
     twin_actor::TwinActor,
 };
 use crate::{
-    mqtt::{self, Acked, Arrived, AsksFirst, Done, Link, Parked, Poison},
+    mqtt::{self, About, Acked, Arrived, AsksFirst, Done, Link, Parked, Poison},
     protocol::{ThingId, ThingTopic, Timestamp, Topic},
     store::{Health, ListUnsettled, SaveSession, Unsettled},
     twin::Event,
@@ -66,8 +66,8 @@ pub struct Router {
     /// Things whose actor has ended by itself.
     pub(super) buried: BTreeSet<ThingId>,
     pub(super) recovering: BTreeMap<ThingId, Recovering>,
-    /// How many actors were started.
-    started: u64,
+    /// The last generation that an actor could be of.
+    generation: u64,
     /// How many deltas may be sent again, or unsettled things looked at, now.
     pub(super) allowance: Allowance,
 }
@@ -103,7 +103,7 @@ impl Router {
             is_replayed: false,
             buried: BTreeSet::new(),
             recovering: BTreeMap::new(),
-            started: 0,
+            generation: 0,
             allowance: Allowance::new(settings.retry_rate),
             shared: None,
             settings,
@@ -170,8 +170,8 @@ impl Router {
         let start = |generation| {
             Supervisor::start(move |_| TwinActor::new(own, shared, generation, succeeds))
         };
-        self.started += 1;
-        let entry = self.things.get_or_start(&id, moment, self.started, start);
+        self.generation += 1;
+        let entry = self.things.get_or_start(&id, moment, self.generation, start);
         if happened.place.is_some()
             && let Some(reason) = entry.doubles.note(&happened.event, now)
         {
@@ -348,8 +348,9 @@ impl Handler<Finished> for Router {
 impl Handler<Acked> for Router {
     type Result = ();
 
-    fn handle(&mut self, Acked(id): Acked, _: &mut Self::Context) {
-        if let Some(entry) = self.things.get(&id) {
+    fn handle(&mut self, Acked(About { id, generation }): Acked, _: &mut Self::Context) {
+        let entry = self.things.get(&id).filter(|entry| entry.generation == generation);
+        if let Some(entry) = entry {
             entry.untold = entry.untold.saturating_sub(1);
             entry.restore_untold = entry.restore_untold.saturating_sub(1);
         }

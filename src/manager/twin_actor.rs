@@ -27,7 +27,7 @@ pub(crate) struct TwinActor {
     committed_revision: u64,
     /// The last inbox entry that was applied. One at or below it comes from an earlier life of the manager.
     applied: Applied,
-    generation: u64,
+    pub(super) generation: u64,
     /// Whether commits of an actor before this one may still be under way.
     succeeds: bool,
     /// What is told once its revision is committed, in order.

@@ -306,9 +306,13 @@ impl Handler<HandOnAgain> for Bridge {
     type Result = ();
 
     fn handle(&mut self, HandOnAgain(numbers): HandOnAgain, _: &mut Self::Context) {
-        let intake = Arc::clone(&self.intake);
-        for entry in numbers.iter().filter_map(|number| intake.inbox.under_way(*number)) {
-            self.hand_on_one(&entry);
+        for number in numbers {
+            match self.intake.inbox.under_way(number) {
+                Ok(Some(entry)) => self.hand_on_one(&entry),
+                Ok(None) => {}
+                // It stays in the inbox: the next start hands it on.
+                Err(error) => log::error!("entry {number} of the inbox cannot be read: {error}"),
+            }
         }
     }
 }

@@ -9,6 +9,7 @@ mod class;
 mod disk;
 mod entry;
 mod line;
+mod read;
 mod salvage;
 #[cfg(test)]
 mod tests;
@@ -177,8 +178,11 @@ impl Inbox {
         self.line().park(number);
     }
 
-    /// An entry that is under way.
-    pub(super) fn under_way(&self, number: u64) -> Option<Arc<Entry>> {
+    /// An entry that is under way; none if it is not, or done.
+    ///
+    /// # Errors
+    /// If it lies on disk only, and cannot be read there.
+    pub(super) fn under_way(&self, number: u64) -> io::Result<Option<Arc<Entry>>> {
         self.line().under_way(number)
     }
 

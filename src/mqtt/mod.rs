@@ -99,8 +99,8 @@ pub struct Publish {
     pub to: Destination,
     /// What it says.
     pub payload: Arc<[u8]>,
-    /// Whose twin it is about: who it is for hears of the broker's acknowledgement by [`Acked`].
-    pub about: Option<ThingId>,
+    /// What it is about: who it is for hears of the broker's acknowledgement by [`Acked`].
+    pub about: Option<About>,
     /// The number of the inbox's entry that it is for: that is not over before this is acknowledged.
     pub entry: Option<u64>,
 }
@@ -114,10 +114,19 @@ pub enum Destination {
     Response(Respond),
 }
 
-/// The broker has taken, or for good refused, one [`Publish`] about this thing.
+/// What a [`Publish`] is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct About {
+    /// Whose twin.
+    pub id: ThingId,
+    /// Which of all the actors that were started speaks of it.
+    pub generation: u64,
+}
+
+/// The broker has taken, or for good refused, one [`Publish`] about this.
 #[derive(Clone, Debug, PartialEq, Eq, Message)]
 #[rtype(result = "()")]
-pub struct Acked(pub ThingId);
+pub struct Acked(pub About);
 
 /// The connection to the broker came or went.
 #[derive(Clone, Debug, PartialEq, Eq, Message)]

@@ -163,11 +163,13 @@ impl Poisoned {
     }
 
     fn keep(&mut self, Poison { number, reason }: &Poison, inbox: &Inbox) -> bool {
-        let (Some(folder), Some(entry)) = (&self.folder, inbox.under_way(*number)) else {
-            return true;
-        };
-        match folder.keep(&entry, reason) {
-            Ok(()) => {
+        let Some(folder) = &self.folder else { return true };
+        let kept = inbox.under_way(*number).and_then(|entry| {
+            entry.map(|entry| folder.keep(&entry, reason).map(|()| entry)).transpose()
+        });
+        match kept {
+            Ok(None) => true,
+            Ok(Some(entry)) => {
                 log::error!(
                     "a message on {} was set aside as {}-{number}; see twinmgr poison ls",
                     entry.message.topic,

@@ -101,8 +101,8 @@ impl Bridge {
         if let Some(number) = publish.entry {
             self.intake.inbox.let_go(number);
         }
-        if let Some(id) = publish.about {
-            self.to.acked.do_send(Acked(id));
+        if let Some(about) = publish.about {
+            self.to.acked.do_send(Acked(about));
         }
     }
 

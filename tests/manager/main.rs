@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use tapes::{Heard, Service, Tape, answer, keep, release, settings};
 use twinthing::{
     manager::ManagerSettings,
-    mqtt::{Acked, Respond},
+    mqtt::Respond,
     protocol::ThingId,
     store::{Health, Row},
     twin::{Event, Moment, Outcome, Refusal, Rules, Twin},
@@ -139,12 +139,12 @@ async fn no_more_things_are_restored_at_once_than_is_set() {
         states.map(|(topic, _)| topic).filter(|topic| topic.ends_with("STATE/SET")).collect()
     };
     assert_eq!(restored(&service), ["TNG/a/STATE/SET", "TNG/b/STATE/SET"]);
-    service.router.do_send(Acked("b".parse().unwrap()));
-    service.router.do_send(Acked("b".parse().unwrap()));
+    service.acked("b");
+    service.acked("b");
     service.until("a third", |heard| heard.done.len() == 10).await;
     assert_eq!(restored(&service)[2..], ["TNG/c/STATE/SET"]);
     for id in ["a", "a", "c", "c"] {
-        service.router.do_send(Acked(id.parse().unwrap()));
+        service.acked(id);
     }
     service.all_done().await;
     assert_eq!(restored(&service)[3..], ["TNG/d/STATE/SET"]);
@@ -394,7 +394,7 @@ async fn a_thing_that_never_stops_talking_does_not_hold_the_place_of_its_restore
         };
         service.until("a is told", told).await;
         // What was told before this is acknowledged, and this is not yet.
-        service.router.do_send(Acked("a".parse().unwrap()));
+        service.acked("a");
     }
     service
         .until("b is restored", |heard| {

@@ -191,14 +191,14 @@ async fn a_twin_counts_as_told_once_the_broker_has_all_of_it() {
     assert_eq!(service.published().len(), 3);
     for acknowledged in 0..3 {
         assert!(service.tape.lock().unwrap().told.is_empty(), "after {acknowledged} of 3");
-        service.router.do_send(twinthing::mqtt::Acked(id("a")));
+        service.acked("a");
         service.send("TNG/mgr/TPC/PING", acknowledged);
         service.all_done().await;
     }
     assert_eq!(service.tape.lock().unwrap().told, [("a".to_owned(), 2)]);
     service.send("TNG/a/TWIN/GET", "");
     service.all_done().await;
-    service.router.do_send(twinthing::mqtt::Acked(id("a")));
+    service.acked("a");
     service.send("TNG/mgr/TPC/PING", "");
     service.all_done().await;
     assert_eq!(service.tape.lock().unwrap().told.len(), 1, "a GET changes nothing");

@@ -11,8 +11,8 @@ use serde_json::Value;
 use twinthing::{
     manager::{ManagerSettings, Peers, Router},
     mqtt::{
-        self, Acked, Arrived, AsksFirst, Count, Destination, Done, HandOnAgain, Link, Parked,
-        Place, Poison, Publish, Replayed, Respond,
+        self, About, Acked, Arrived, AsksFirst, Count, Destination, Done, HandOnAgain, Link,
+        Parked, Place, Poison, Publish, Replayed, Respond,
     },
     protocol::{ThingId, Timestamp},
     store::{
@@ -26,7 +26,7 @@ use twinthing::{
 #[derive(Default)]
 pub struct Heard {
     pub published: Vec<(String, String)>,
-    pub about: Vec<Option<ThingId>>,
+    pub about: Vec<Option<About>>,
     pub entries: Vec<Option<u64>>,
     pub done: Vec<u64>,
     pub poison: Vec<(u64, String)>,
@@ -67,8 +67,9 @@ impl Handler<Publish> for Recorder {
         heard.published.push((topic, payload));
         heard.about.push(publish.about.clone());
         heard.entries.push(publish.entry);
-        if let (Some(id), false, Some(router)) = (publish.about, heard.holds_acks, &heard.router) {
-            router.do_send(Acked(id));
+        if let (Some(about), false, Some(router)) = (publish.about, heard.holds_acks, &heard.router)
+        {
+            router.do_send(Acked(about));
         }
     }
 }
@@ -246,6 +247,14 @@ pub fn settings() -> ManagerSettings {
 impl Service {
     pub fn start(settings: ManagerSettings) -> Self {
         Self::start_with(settings, Tape::default())
+    }
+
+    /// The broker has taken something that the thing's present actor published.
+    pub fn acked(&self, id: &str) {
+        let heard = self.tape.lock().unwrap();
+        let mut abouts = heard.about.iter().rev().flatten();
+        let about = abouts.find(|about| about.id.as_str() == id).unwrap().clone();
+        self.router.do_send(Acked(about));
     }
 
     pub fn start_with(settings: ManagerSettings, tape: Tape) -> Self {

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    io,
     sync::Arc,
 };
 
@@ -9,6 +10,7 @@ use super::{
     Entry, Incoming, Load, Place,
     class::{Class, bytes},
     disk::{Disk, Found},
+    read::Read,
 };
 
 /// The most bytes of waiting entries that are in memory as well as on disk. The others are read again.
@@ -22,23 +24,6 @@ const READ: usize = 1000;
 
 /// How many entries are over before their room is given back, unless nothing else is under way.
 const GIVE_BACK: usize = 128;
-
-/// An entry that was read and is not over.
-#[derive(Debug)]
-struct Read {
-    entry: Arc<Entry>,
-    is_done: bool,
-    /// Whether it counts among those that others wait for.
-    is_counted: bool,
-    /// What was published for it and is not acknowledged.
-    holds: usize,
-}
-
-impl Read {
-    fn is_over(&self) -> bool {
-        self.is_done && self.holds == 0
-    }
-}
 
 /// What waits and what is under way.
 pub(super) struct Line {
@@ -130,7 +115,7 @@ impl Line {
 
     /// The first place on disk that is not over, or one before it; `own` if there is none.
     fn oldest(&self, own: Place) -> Place {
-        let read = self.stored.values().next().map(|read| read.entry.place);
+        let read = self.stored.values().next().map(|read| read.place);
         let first = read.or_else(|| self.changes.front().map(|entry| entry.place));
         let on_disk = (self.on_disk > 0).then_some(self.oldest);
         first.or(on_disk).unwrap_or(own)
@@ -257,9 +242,9 @@ impl Line {
     }
 
     fn start(&mut self, entry: &Arc<Entry>, is_stored: bool) {
+        let read = Read::new(entry);
         self.working += 1;
-        self.working_bytes += bytes(&entry.message);
-        let read = Read { entry: Arc::clone(entry), is_done: false, is_counted: true, holds: 0 };
+        self.working_bytes += read.size;
         let map = if is_stored { &mut self.stored } else { &mut self.unkept };
         map.insert(entry.place.number, read);
     }
@@ -271,9 +256,16 @@ impl Line {
         }
     }
 
-    pub(super) fn under_way(&self, number: u64) -> Option<Arc<Entry>> {
-        let read = self.stored.get(&number).or_else(|| self.unkept.get(&number));
-        read.map(|read| Arc::clone(&read.entry))
+    /// An entry that was read and is not done; from disk, if it is no longer in memory.
+    pub(super) fn under_way(&mut self, number: u64) -> io::Result<Option<Arc<Entry>>> {
+        let read = self.read_mut(number).filter(|read| !read.is_done);
+        match (read.map(|read| read.entry.clone()), &mut self.disk) {
+            (Some(None), Some(disk)) => {
+                let before = self.over + self.stored.range(..number).count();
+                Ok(disk.read(before, 1, 0)?.into_iter().next().map(Arc::new))
+            }
+            (read, _) => Ok(read.flatten()),
+        }
     }
 
     pub(super) fn hold(&mut self, number: u64) {
@@ -292,6 +284,7 @@ impl Line {
     pub(super) fn done(&mut self, number: u64) -> bool {
         let Some(read) = self.read_mut(number).filter(|read| !read.is_done) else { return false };
         read.is_done = true;
+        read.entry = None;
         self.park(number);
         self.give_back(number);
         true
@@ -299,9 +292,12 @@ impl Line {
 
     /// Others need not wait for this one.
     pub(super) fn park(&mut self, number: u64) {
+        if let Some(read) = self.stored.get_mut(&number) {
+            read.entry = None;
+        }
         let Some(read) = self.read_mut(number) else { return };
         if std::mem::take(&mut read.is_counted) {
-            let size = bytes(&read.entry.message);
+            let size = read.size;
             self.working -= 1;
             self.working_bytes -= size;
         }
@@ -312,11 +308,11 @@ impl Line {
         if self.unkept.get(&number).is_some_and(Read::is_over)
             && let Some(read) = self.unkept.remove(&number)
         {
-            self.unkept_bytes -= bytes(&read.entry.message);
+            self.unkept_bytes -= read.size;
         }
         while self.stored.first_key_value().is_some_and(|(_, read)| read.is_over()) {
             if let Some((_, read)) = self.stored.pop_first() {
-                self.left -= usize::from(read.entry.place.epoch < self.epoch);
+                self.left -= usize::from(read.place.epoch < self.epoch);
             }
             self.over += 1;
         }
@@ -379,13 +375,13 @@ impl Line {
         let queues = [&self.changes, &self.unstored, &self.asks, &self.pings];
         let in_memory: usize = queues.iter().map(|queue| queue.len()).sum();
         let stored = self.disk.as_ref().map_or(0, Disk::bytes);
-        let first = self.stored.values().next().map(|read| &read.entry);
-        let first = first.or(self.changes.front()).or(self.unstored.front());
+        let first = self.stored.values().next().map(|read| read.at);
+        let waiting = self.changes.front().or(self.unstored.front());
         Load {
             unread: in_memory + self.on_disk,
             under_way: self.working,
             bytes: stored + self.unkept_bytes as u64,
-            oldest: first.map(|entry| entry.message.at),
+            oldest: first.or_else(|| waiting.map(|entry| entry.message.at)),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The inbox in memory and on disk, over more than one life.
 
+mod kept;
 mod no_room;
 
 use std::{
