@@ -41,7 +41,7 @@ lint: ## Formatting and lints only
 doc: ## The library's documentation
 	@RUSTDOCFLAGS=-Dwarnings cargo doc --locked --no-deps
 
-fuzz: ## Makes up topics and payloads, FUZZ_SECONDS (600) for each target; needs cargo-fuzz
+fuzz: ## Makes up topics, payloads and queries, FUZZ_SECONDS (600) for each target; needs cargo-fuzz
 	@scripts/fuzz.sh
 
 clean: ## Removes what was built; data stay

@@ -37,7 +37,7 @@
 //! After a crash the inbox is read again from the first entry that is not over. A row knows the last entry in it, so
 //! that none counts twice, and whether it may not have been told, so that it is told again.
 //!
-//! Still to come: queries and groups, and libraries for those who build things and clients.
+//! Still to come: groups, and libraries for those who build things and clients.
 //!
 //! # The rules, read as a test
 //!

@@ -12,6 +12,8 @@
 mod inbox_entry;
 #[path = "../fuzz/properties/payload/mod.rs"]
 mod payload;
+#[path = "../fuzz/properties/query.rs"]
+mod query;
 #[path = "../fuzz/properties/topic.rs"]
 mod topic;
 
@@ -36,6 +38,14 @@ fn every_seed_of_payload_keeps_the_rules_and_reaches_a_twin() {
 }
 
 #[test]
+fn every_seed_of_query_keeps_the_rules() {
+    let seeds = each_seed("query", query::check);
+    let counts =
+        [Some(1), Some(0), None].map(|found| seeds.iter().filter(|(_, own)| *own == found).count());
+    assert!(counts.iter().all(|count| *count >= 3), "found, not found, and wrong: {counts:?}");
+}
+
+#[test]
 fn every_seed_of_inbox_entry_keeps_the_rules() {
     let read: usize =
         each_seed("inbox_entry", inbox_entry::check).into_iter().map(|(_, read)| read).sum();
@@ -44,7 +54,7 @@ fn every_seed_of_inbox_entry_keeps_the_rules() {
 }
 
 /// Each seed's name, and what the check says of it.
-fn each_seed(target: &str, check: fn(&[u8]) -> usize) -> Vec<(String, usize)> {
+fn each_seed<T>(target: &str, check: fn(&[u8]) -> T) -> Vec<(String, T)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
     let files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert!((1..=MOST_SEEDS).contains(&files.len()), "{} seeds", files.len());

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::{Ask, twin_actor::TwinActor};
 use crate::{
     mqtt::{About, Destination, Publish},
-    protocol::{Code, Problem, ThingTopic, Topic, delete_answer, state_get},
-    twin::Tell,
+    protocol::{Code, Problem, Query, ThingTopic, Topic, delete_answer, state_get},
+    twin::{Candidate, Selection, Tell, query_answer},
 };
 
 /// Room in a packet for what stands around topic and payload.
@@ -22,17 +22,26 @@ impl TwinActor {
     ) -> Vec<Publish> {
         let query = ask.and_then(|ask| ask.query.as_ref());
         match tell {
-            Tell::Twin(payload) => match ask {
-                Some(ask) if self.is_too_large(&payload) => {
-                    let message = format!(
-                        "the twin has {} bytes, more than the broker takes in one packet ({})",
-                        payload.len(),
-                        self.common.maximum_packet.get()
-                    );
-                    self.problem(ask, Code::TooLarge, message, entry)
+            Tell::Twin(payload) => {
+                let select = ask.and_then(|ask| Some((ask, ask.select.as_deref()?)));
+                let (topic, payload, what) = match select {
+                    Some((ask, select)) => {
+                        (ThingTopic::TwinRes, self.selected(ask, select), "answer")
+                    }
+                    None => (ThingTopic::TwinUpd, payload, "twin"),
+                };
+                match ask {
+                    Some(ask) if self.is_too_large(&payload) => {
+                        let message = format!(
+                            "the {what} has {} bytes, more than the broker takes in one packet ({})",
+                            payload.len(),
+                            self.common.maximum_packet.get()
+                        );
+                        self.problem(ask, Code::TooLarge, message, entry)
+                    }
+                    ask => self.answer(topic, payload, ask, entry),
                 }
-                ask => self.answer(ThingTopic::TwinUpd, payload, ask, entry),
-            },
+            }
             Tell::Deleted(deleted) => {
                 self.answer(ThingTopic::TwinRes, delete_answer(query, deleted), ask, entry)
             }
@@ -41,6 +50,17 @@ impl TwinActor {
             }
             Tell::ToThing(payload) => self.answer(ThingTopic::StateSet, payload, None, entry),
         }
+    }
+
+    /// The answer to a query: one row, or none.
+    fn selected(&self, ask: &Ask, select: &Query) -> String {
+        let record = self.twin.to_record();
+        let online = self.twin.presence(ask.session).online();
+        let candidate = Candidate { id: self.id.as_str(), record: &record, online };
+        // What a twin is written as can be read.
+        let row = || Selection::new(select, None).row(candidate).ok().flatten();
+        let rows: Vec<_> = self.twin.exists().then(row).flatten().into_iter().collect();
+        query_answer(select, ask.query.as_ref(), &rows)
     }
 
     fn is_too_large(&self, payload: &str) -> bool {

@@ -4,21 +4,38 @@ use serde_json::Value;
 
 use super::twin_actor::AWAY;
 use crate::{
-    protocol::{Bad, Code, GetRequest, Problem, Report, SetRequest, ThingTopic, parse_delete},
+    protocol::{
+        Bad, Code, GetRequest, Problem, Query, Report, SetRequest, ThingTopic, parse_delete,
+    },
     twin::Event,
 };
 
 /// What a message about a thing is.
 #[derive(Debug, PartialEq)]
 pub(super) enum Decoded {
-    /// An event for the thing's twin and, if a client asks, its query.
-    Event(Event, Option<Option<Value>>),
+    /// An event for the thing's twin and, if a client asks, what it asks.
+    Event(Event, Option<Asked>),
     /// A client's request that is answered with an error.
     Problem(Problem),
     /// A thing's report that is none.
     Bad(Bad),
     /// A message from a manager, or from a client to a thing.
     NotForUs,
+}
+
+/// What a client asks, as far as the answer needs it.
+#[derive(Debug, PartialEq)]
+pub(super) struct Asked {
+    /// By what the client knows its request.
+    pub(super) query: Option<Value>,
+    /// What it wants to know, if that is not the twin as a whole.
+    pub(super) select: Option<Box<Query>>,
+}
+
+impl From<Option<Value>> for Asked {
+    fn from(query: Option<Value>) -> Self {
+        Self { query, select: None }
+    }
 }
 
 /// Reads a message about a thing. While the database is `away`, nothing that is stored is told.
@@ -29,10 +46,12 @@ pub(super) fn decode(kind: ThingTopic, payload: &[u8], limit: usize, away: bool)
         ThingTopic::StateUpd => return report(payload, limit),
         ThingTopic::TwinSet => SetRequest::parse(payload, limit).map(|request| {
             let SetRequest { members, version, query } = request;
-            (Event::Set { members, version }, query)
+            (Event::Set { members, version }, query.into())
         }),
-        ThingTopic::TwinGet => get(payload, limit, away).map(|query| (Event::Get, query)),
-        ThingTopic::TwinDel => parse_delete(payload, limit).map(|query| (Event::Delete, query)),
+        ThingTopic::TwinGet => get(payload, limit, away).map(|asked| (Event::Get, asked)),
+        ThingTopic::TwinDel => {
+            parse_delete(payload, limit).map(|query| (Event::Delete, query.into()))
+        }
         ThingTopic::Ping
         | ThingTopic::Pong
         | ThingTopic::Stats
@@ -42,7 +61,7 @@ pub(super) fn decode(kind: ThingTopic, payload: &[u8], limit: usize, away: bool)
         | ThingTopic::TwinRes => return Decoded::NotForUs,
     };
     match request {
-        Ok((event, query)) => Decoded::Event(event, Some(query)),
+        Ok((event, asked)) => Decoded::Event(event, Some(asked)),
         Err(problem) => Decoded::Problem(problem),
     }
 }
@@ -54,15 +73,15 @@ fn report(payload: &[u8], limit: usize) -> Decoded {
     }
 }
 
-/// Reads a GET for its query.
-pub(super) fn get(payload: &[u8], limit: usize, away: bool) -> Result<Option<Value>, Problem> {
-    let problem = |query, code, message: &str| Problem { query, code, message: message.to_owned() };
-    match GetRequest::parse(payload, limit)? {
-        GetRequest::Plain { query } if away => Err(problem(query, Code::Unavailable, AWAY)),
-        GetRequest::Plain { query } => Ok(query),
-        GetRequest::Query { query } => Err(problem(query, Code::Unprocessable, NO_QUERIES)),
+/// Reads a GET. While the database is `away`, there is no answer.
+pub(super) fn get(payload: &[u8], limit: usize, away: bool) -> Result<Asked, Problem> {
+    let asked = match GetRequest::parse(payload, limit)? {
+        GetRequest::Plain { query } => Asked::from(query),
+        GetRequest::Query { query, asked } => Asked { query, select: Some(asked) },
+    };
+    if away {
+        let (code, message) = (Code::Unavailable, AWAY.to_owned());
+        return Err(Problem { query: asked.query, code, message });
     }
+    Ok(asked)
 }
-
-const NO_QUERIES: &str =
-    "this manager does not answer queries with select yet; a GET without it asks for the twin";

@@ -3,7 +3,11 @@
 
 use actix::prelude::*;
 
-use super::{Router, counters::Stats, decode};
+use super::{
+    Router,
+    counters::Stats,
+    decode::{self, Asked},
+};
 use crate::{
     mqtt::{Arrived, Count, Done},
     protocol::{
@@ -11,7 +15,7 @@ use crate::{
         parse_delete,
     },
     store,
-    twin::Twin,
+    twin::{Twin, query_answer},
 };
 
 impl Router {
@@ -33,7 +37,11 @@ impl Router {
                 }
             },
             ThingTopic::TwinGet => match decode::get(&message.payload, limit, self.away) {
-                Ok(_) => {
+                Ok(Asked { query, select: Some(select) }) => {
+                    let nothing = query_answer(&select, query.as_ref(), &[]).into_bytes();
+                    self.publish(me(ThingTopic::TwinRes), nothing.into(), respond, None);
+                }
+                Ok(Asked { select: None, .. }) => {
                     let twin = Twin::new().to_payload(message.session).into_bytes();
                     self.publish(me(ThingTopic::TwinUpd), twin.into(), respond, None);
                 }

@@ -25,14 +25,14 @@ mod tests;
 mod things;
 mod twin_actor;
 
-use std::{cell::Cell, rc::Rc, time::Duration};
+use std::{cell::Cell, rc::Rc, sync::Arc, time::Duration};
 
 use actix::prelude::*;
 use serde_json::Value;
 
 use crate::{
     mqtt::{AsksFirst, Count, Done, HandOnAgain, Parked, Place, Poison, Publish, Respond},
-    protocol::{ThingId, Timestamp},
+    protocol::{Query, ThingId, Timestamp},
     store::{self, Commit, ForgetBefore, ListUnsettled, Load, SaveSession, Told},
     twin::{Event, Moment, Outcome, Refusal, Retry, Rules, Twin},
 };
@@ -144,6 +144,10 @@ impl Happened {
 #[derive(Clone, Debug)]
 pub(crate) struct Ask {
     query: Option<Value>,
+    /// What the client wants to know, if that is not the twin as a whole.
+    select: Option<Arc<Query>>,
+    /// The session at the broker in which it asks.
+    session: i64,
     respond: Option<Respond>,
 }
 

@@ -4,6 +4,7 @@ use std::{
     cell::Cell,
     collections::{BTreeMap, BTreeSet, VecDeque},
     rc::Rc,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -14,7 +15,7 @@ use super::{
     again::{Recovering, own, resumed},
     allowance::Allowance,
     counters::Stats,
-    decode::{Decoded, decode},
+    decode::{Asked, Decoded, decode},
     nag::Nag,
     own_state::OwnState,
     restores::Restores,
@@ -135,15 +136,20 @@ impl Router {
         ctx: &mut Context<Self>,
     ) {
         let decoded = match decode(kind, &message.payload, self.settings.payload_limit, self.away) {
-            Decoded::Event(event, query) => Ok((event, query)),
+            Decoded::Event(event, asked) => Ok((event, asked)),
             Decoded::Problem(problem) => Err(problem),
             Decoded::Bad(bad) => return self.bad_payload(&id, &message, &bad),
             Decoded::NotForUs => return self.ignore(message.place.number),
         };
         let Arrived { place, respond, at, session, .. } = message;
         match decoded {
-            Ok((event, query)) => {
-                let ask = query.map(|query| Ask { query, respond });
+            Ok((event, asked)) => {
+                let ask = asked.map(|Asked { query, select }| Ask {
+                    query,
+                    select: select.map(Arc::from),
+                    session,
+                    respond,
+                });
                 if place.epoch >= self.settings.epoch && self.untold.remove(&id) {
                     self.send(id.clone(), resumed(at, session, true), ctx);
                 }

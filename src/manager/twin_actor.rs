@@ -22,7 +22,7 @@ pub(crate) struct TwinActor {
     pub(super) id: ThingId,
     pub(super) common: Common,
     state: State,
-    twin: Twin,
+    pub(super) twin: Twin,
     /// Up to which revision everything is committed, or refused for good.
     committed_revision: u64,
     /// The last inbox entry that was applied. One at or below it comes from an earlier life of the manager.

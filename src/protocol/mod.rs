@@ -8,6 +8,7 @@ mod ids;
 mod number;
 mod object;
 mod problem;
+mod query;
 mod report;
 mod request;
 mod time;
@@ -15,9 +16,13 @@ mod topic;
 mod trn;
 
 pub use ids::{GroupName, IdError, MAX_ID_BYTES, ThingId};
-pub use number::{same_number, same_value, whole_number};
+pub use number::{Decimal, same_number, same_value, whole_number};
 pub use object::{Bad, DEFAULT_PAYLOAD_LIMIT, MAX_DEPTH};
 pub use problem::{Code, Problem};
+pub use query::{
+    Column, Condition, MAX_PATTERN, MAX_QUERY_PARTS, Orient, Output, Part, Pattern, Query,
+    QueryError, Scalar, Step, Test,
+};
 pub use report::{Report, ReportKind, state_whole};
 pub use request::{GetRequest, SetRequest, delete_answer, parse_delete, state_get};
 pub use time::Timestamp;

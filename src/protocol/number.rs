@@ -1,5 +1,7 @@
 //! JSON's numbers by value, exactly: alone knows when two spellings are the same number.
 
+use std::cmp::Ordering;
+
 use serde_json::{Number, Value};
 
 /// Whether two JSON numbers have the same value, however they are written.
@@ -54,9 +56,10 @@ pub fn whole_number(value: &Value) -> Option<u64> {
     format!("{}{zeros}", decimal.digits).parse().ok()
 }
 
-/// A number as digits without zeros at either end, times ten to the exponent. Zero has no digits.
-#[derive(PartialEq)]
-struct Decimal {
+/// A number of any length by its value, exactly.
+// Digits without zeros at either end, times ten to the exponent. Zero has no digits.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Decimal {
     negative: bool,
     digits: String,
     exponent: i128,
@@ -64,7 +67,7 @@ struct Decimal {
 
 impl Decimal {
     /// Reads what JSON's grammar allows; the parser has seen to that.
-    fn of(text: &str) -> Self {
+    pub(super) fn of(text: &str) -> Self {
         let (negative, text) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
         let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
         let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
@@ -79,6 +82,35 @@ impl Decimal {
             .saturating_sub(places(fraction))
             .saturating_add(places(significant) - places(&digits));
         Self { negative, digits, exponent }
+    }
+}
+
+impl Ord for Decimal {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let sign = |number: &Self| match (number.digits.is_empty(), number.negative) {
+            (true, _) => 0,
+            (false, true) => -1,
+            (false, false) => 1,
+        };
+        let size = || {
+            // The place of the first digit tells, and then the digits from there on.
+            let first = |number: &Self| {
+                let digits = i128::try_from(number.digits.len()).unwrap_or(i128::MAX);
+                number.exponent.saturating_add(digits)
+            };
+            first(self).cmp(&first(other)).then_with(|| self.digits.cmp(&other.digits))
+        };
+        match sign(self).cmp(&sign(other)) {
+            Ordering::Equal if self.negative => size().reverse(),
+            Ordering::Equal => size(),
+            unlike @ (Ordering::Less | Ordering::Greater) => unlike,
+        }
+    }
+}
+
+impl PartialOrd for Decimal {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 
@@ -157,6 +189,15 @@ mod tests {
         fn shifting_the_point_changes_nothing(digits in 1_i64..=i64::MAX, shift in 0_usize..30) {
             let shifted = format!("{digits}{}e-{shift}", "0".repeat(shift));
             prop_assert!(same_value(&number(&shifted), &number(&digits.to_string())));
+        }
+
+        #[test]
+        fn decimals_are_in_the_order_of_floats(
+            one in -1000_i32..1000, shift in 0_i32..6, other in -1000_i32..1000, place in 0_i32..6,
+        ) {
+            let (a, b) = (format!("{one}e-{shift}"), format!("{other}e-{place}"));
+            let floats = a.parse::<f64>().unwrap().partial_cmp(&b.parse().unwrap());
+            prop_assert_eq!(Some(Decimal::of(&a).cmp(&Decimal::of(&b))), floats);
         }
 
         #[test]

@@ -136,7 +136,7 @@ pub(super) fn wrong_type(member: &'static str, found: &Value, wanted: &'static s
     Bad::WrongType { member, found: type_name(found), wanted }
 }
 
-fn type_name(value: &Value) -> &'static str {
+pub(super) fn type_name(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "a boolean",

@@ -4,7 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    Bad, Problem,
+    Bad, Problem, Query,
     object::{parse_object, wrong_type},
     whole_number,
 };
@@ -72,26 +72,29 @@ pub enum GetRequest {
         /// By what the client knows its request.
         query: Option<Value>,
     },
-    /// A query with `select`, to be answered on `TWIN/RES`.
+    /// A query, to be answered on `TWIN/RES`.
     Query {
+        /// What is asked.
+        asked: Box<Query>,
         /// By what the client knows its request.
         query: Option<Value>,
     },
 }
 
 impl GetRequest {
-    /// Reads the payload of `TWIN/GET`; an empty one is `{}`.
+    /// Reads the payload of a thing's `TWIN/GET`; an empty one is `{}`. With `select`, `as`, `where` or `orient` it
+    /// is a query.
     ///
     /// ```
     /// use twinthing::protocol::{GetRequest, Problem};
     ///
     /// let request = GetRequest::parse(br#"{"select":["version"]}"#, 1024)?;
-    /// assert!(matches!(request, GetRequest::Query { query: None }));
+    /// assert!(matches!(request, GetRequest::Query { query: None, .. }));
     /// # Ok::<(), Problem>(())
     /// ```
     ///
     /// # Errors
-    /// The [`Problem`] to answer with: 400 or 413.
+    /// The [`Problem`] to answer with: 400, 413 or 422.
     pub fn parse(payload: &[u8], limit: usize) -> Result<Self, Problem> {
         if payload.is_empty() {
             return Ok(Self::Plain { query: None });
@@ -99,7 +102,13 @@ impl GetRequest {
         let mut object = parse_object(payload, limit).map_err(|bad| bad.asked_by(None))?;
         let query = object.remove("query");
         let asks = ["select", "as", "where", "orient"].iter().any(|key| object.contains_key(*key));
-        Ok(if asks { Self::Query { query } } else { Self::Plain { query } })
+        if !asks {
+            return Ok(Self::Plain { query });
+        }
+        match Query::from_object(&object) {
+            Ok(asked) => Ok(Self::Query { asked: Box::new(asked), query }),
+            Err(error) => Err(Problem { query, code: error.code(), message: error.to_string() }),
+        }
     }
 }
 
@@ -197,10 +206,12 @@ mod tests {
                 Ok(GetRequest::Plain { query: None })
             );
         }
-        assert_eq!(
-            GetRequest::parse(br#"{"select":["clientId"],"query":1}"#, 100),
-            Ok(GetRequest::Query { query: Some(json!(1)) })
-        );
+        for payload in [r#"{"select":["clientId"],"query":1}"#, r#"{"where":{},"query":1}"#] {
+            let request = GetRequest::parse(payload.as_bytes(), 100).unwrap();
+            assert!(matches!(request, GetRequest::Query { query: Some(q), .. } if q == 1));
+        }
+        let problem = GetRequest::parse(br#"{"select":["a"],"query":1}"#, 100).unwrap_err();
+        assert_eq!((problem.code, problem.query), (Code::Unprocessable, Some(json!(1))));
         assert_eq!(GetRequest::parse(b"[]", 100).unwrap_err().code, Code::Malformed);
     }
 

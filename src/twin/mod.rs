@@ -9,8 +9,10 @@ mod ask;
 mod document;
 mod event;
 mod ledger;
+mod orient;
 mod record;
 mod rules;
+mod select;
 mod sending;
 mod tree;
 
@@ -18,7 +20,9 @@ mod tree;
 mod tests;
 
 pub use event::{Commit, Event, Moment, Outcome, Refusal, Retry, Rules, Tell};
+pub use orient::query_answer;
 pub use record::{Corrupt, Record};
+pub use select::{Candidate, Selection};
 
 use document::{Document, Meta, State};
 use ledger::Ledger;
@@ -47,6 +51,18 @@ pub enum Presence {
     /// Messages that would have told may have been missed.
     #[default]
     Unknown,
+}
+
+impl Presence {
+    /// As it is told: true, false, or none for not known.
+    #[must_use]
+    pub fn online(self) -> Option<bool> {
+        match self {
+            Self::Online => Some(true),
+            Self::Offline => Some(false),
+            Self::Unknown => None,
+        }
+    }
 }
 
 impl Twin {
@@ -113,12 +129,7 @@ impl Serialize for Whole<'_> {
         map.serialize_entry("declined", &State(&twin.declined))?;
         map.serialize_entry("declinedMeta", &Meta(&twin.declined))?;
         map.serialize_entry("version", &twin.version)?;
-        let online = match twin.presence(*session) {
-            Presence::Online => Some(true),
-            Presence::Offline => Some(false),
-            Presence::Unknown => None,
-        };
-        map.serialize_entry("online", &online)?;
+        map.serialize_entry("online", &twin.presence(*session).online())?;
         map.end()
     }
 }

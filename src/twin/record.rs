@@ -58,11 +58,7 @@ impl Twin {
             version: self.version,
             revision: self.revision,
             sent: self.ledger.to_text(),
-            online: match self.presence {
-                Presence::Online => Some(true),
-                Presence::Offline => Some(false),
-                Presence::Unknown => None,
-            },
+            online: self.presence.online(),
             session: self.session,
             unsettled: !self.desired.members.is_empty(),
         }

@@ -19,8 +19,8 @@ use super::{
 
 /// The beginnings of the names of the files that are played.
 ///
-/// Queries with `select` and groups are not answered yet: their files wait for that.
-pub const PLAYED: &[&str] = &["dev-", "val-", "set-", "get-known", "mgr-"];
+/// Groups are not answered yet: their files wait for that.
+pub const PLAYED: &[&str] = &["dev-", "val-", "set-", "get-", "mgr-"];
 /// The longest wait for what a step expects.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long nothing may come after a step before it counts as over.

@@ -8,6 +8,7 @@ mod merging;
 mod model;
 mod plain;
 mod presence;
+mod queries;
 mod record;
 mod world;
 
