@@ -6,17 +6,20 @@
 //! before is done; [`Committed`] says that it lies in the database. What fails for the database's
 //! sake is tried again until it works; what fails for one twin's sake is halved until it is alone.
 
+mod acl;
 mod asker;
 mod committer;
 mod connection;
 mod counters;
 mod deleted;
+mod directory;
 mod error;
 mod fault;
 mod front;
 mod lane;
 mod loader;
 mod lock;
+mod look;
 mod migrations;
 mod numbers;
 mod queue;
@@ -39,8 +42,10 @@ use actix::prelude::*;
 use crate::{protocol::ThingId, twin::Record};
 
 pub use counters::{Count, Counters};
+pub use directory::{AclRow, Decision, Membership, Skipped};
 pub use error::StoreError;
 pub use front::Store;
+pub use look::{groups, members};
 pub use start::{migrate, start};
 pub use target::{Target, TargetError};
 

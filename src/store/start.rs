@@ -44,15 +44,22 @@ pub fn migrate(target: &Target) -> Result<Vec<String>, StoreError> {
 
 /// Opens the database and takes the lock. A server that never answers leaves a thread behind.
 fn enter(target: &Target) -> Result<(Lock, Locked), StoreError> {
+    in_time(target, |target| {
+        let lock = Lock::new(target)?;
+        let connection = Locked::open(target, &lock)?;
+        Ok((lock, connection))
+    })
+}
+
+/// Does something that may wait for the database without end, on a thread that is left behind then.
+pub(super) fn in_time<T: Send + 'static>(
+    target: &Target,
+    work: impl FnOnce(&Target) -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
     let (answer, answered) = mpsc::channel();
     let wanted = target.clone();
-    let open = move || {
-        let entered = Lock::new(&wanted).and_then(|lock| {
-            let connection = Locked::open(&wanted, &lock)?;
-            Ok((lock, connection))
-        });
-        answer.send(entered).ok();
-    };
+    // Who no longer waits needs no answer.
+    let open = move || drop(answer.send(work(&wanted)));
     let silent = |reason: String| StoreError::Unreachable { target: target.clone(), reason };
     thread::Builder::new()
         .name("store-open".to_owned())

@@ -124,6 +124,12 @@ pub(super) fn unsettled(
     }
 }
 
+/// The things that have a twin, in no order. Rows under ids that no thing can have are left out.
+pub(super) fn ids(db: &mut Db) -> QueryResult<Vec<ThingId>> {
+    let ids: Vec<String> = twin::table.select(twin::client_id).load(db)?;
+    Ok(ids.iter().filter_map(|id| id.parse().ok()).collect())
+}
+
 /// How many twins there are.
 pub(super) fn number(db: &mut Db) -> QueryResult<u64> {
     twin::table.count().get_result(db).map(count)

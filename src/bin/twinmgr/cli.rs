@@ -3,7 +3,10 @@
 use std::{io, path::Path, process::ExitCode, time::Duration};
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use twinthing::config::{Kind, SETTINGS, Setting, Source};
+use twinthing::{
+    config::{Kind, SETTINGS, Setting, Source},
+    protocol::GroupName,
+};
 
 /// What the program is asked to do.
 pub(crate) enum Called {
@@ -15,6 +18,15 @@ pub(crate) enum Called {
     Health(Duration),
     /// Deal with messages that were set aside, and end.
     Poison(Poison),
+    /// Say which groups there are, and end.
+    Groups,
+    /// Say who is a member of a group, and end.
+    Members {
+        /// The group.
+        group: GroupName,
+        /// Whether to say which row made or unmade each member.
+        explains: bool,
+    },
 }
 
 /// What is to be done with messages that were set aside.
@@ -57,6 +69,13 @@ tried again is taken by the manager that runs there, within a second, or by the 
 
 Exit codes: 0 done; 1 the folder cannot be read or written; 64 wrong usage, or no such message.";
 
+const AFTER_GROUPS: &str = "\
+The members of a group are the things that the broker lets subscribe to GRP/<group>/TPC/#. This reads
+the table mqtt_acl in the database that the settings name, in EMQX's 4.x or 5.x layout, beside a
+manager that may be running, and changes nothing.
+
+Exit codes: 0 done; 1 the database cannot be read; 64 wrong settings or usage.";
+
 /// Reads the command line; `Err` is how the program ends where it asks for help or is wrong.
 pub(crate) fn parse() -> Result<(Called, Given), ExitCode> {
     match command().try_get_matches() {
@@ -67,6 +86,8 @@ pub(crate) fn parse() -> Result<(Called, Given), ExitCode> {
                 (Called::Health(patience), Given(matches.clone()))
             }
             Some(("poison", matches)) => poison(matches),
+            Some(("groups", matches)) => (Called::Groups, Given(matches.clone())),
+            Some(("members", matches)) => members(matches)?,
             _ => (Called::Run, Given(matches)),
         }),
         Err(error) => {
@@ -76,6 +97,13 @@ pub(crate) fn parse() -> Result<(Called, Given), ExitCode> {
             Err(if wrong { ExitCode::from(64) } else { ExitCode::SUCCESS })
         }
     }
+}
+
+/// clap has seen to it that there is a group.
+fn members(matches: &ArgMatches) -> Result<(Called, Given), ExitCode> {
+    let group = matches.get_one::<GroupName>("GROUP").cloned().ok_or(ExitCode::from(64))?;
+    let explains = matches.get_flag("explain");
+    Ok((Called::Members { group, explains }, Given(matches.clone())))
 }
 
 /// `poison` and its own command; clap has seen to it that there is one, with all that it needs.
@@ -112,6 +140,12 @@ fn command() -> Command {
                 .arg(timeout()),
         )
         .subcommand(poison_command())
+        .subcommand(
+            Command::new("groups")
+                .about("Lists the groups that the broker's access table knows, and ends")
+                .after_help(AFTER_GROUPS),
+        )
+        .subcommand(members_command())
 }
 
 fn poison_command() -> Command {
@@ -135,6 +169,23 @@ fn poison_command() -> Command {
         )
         .subcommand(some("retry", "Has them tried again, as if they had just come"))
         .subcommand(some("drop", "Drops them for good"))
+}
+
+fn members_command() -> Command {
+    let group = Arg::new("GROUP")
+        .help("The group, as it stands in GRP/<group>/TPC/#")
+        .required(true)
+        .value_parser(clap::value_parser!(GroupName));
+    let explain = Arg::new("explain")
+        .long("explain")
+        .action(ArgAction::SetTrue)
+        .help("Says of each thing that a row names which row decided")
+        .display_order(0);
+    Command::new("members")
+        .about("Lists the members of a group, and ends")
+        .after_help(AFTER_GROUPS)
+        .arg(group)
+        .arg(explain)
 }
 
 fn timeout() -> Arg {

@@ -1,11 +1,12 @@
 //! The manager: `twinmgr` runs it, `twinmgr migrate` brings a database up to date, `twinmgr health`
-//! asks the running one how it is.
+//! asks the running one how it is, `twinmgr groups` and `twinmgr members` show who is a member of what.
 //!
 //! Exit codes, after sysexits.h: 0 ended as asked, 1 could not start, 64 wrong settings or usage,
 //! 69 and 70 what `health` found, 70 also a manager that has a fault and cannot go on, 75 another manager is at work here, 78 broker or database not there
 //! at the start, or refusing, under `--fail-fast`.
 
 mod cli;
+mod groups;
 mod health;
 mod life;
 mod logging;
@@ -88,6 +89,10 @@ fn call(called: Called, given: &Given) -> Result<ExitCode, Failure> {
     match called {
         Called::Run => run::run(config).map(|()| ExitCode::SUCCESS),
         Called::Health(patience) => health::ask(&config.mqtt, patience),
+        Called::Groups => groups::list(&config.store.target),
+        Called::Members { group, explains } => {
+            groups::members(&config.store.target, &group, explains)
+        }
         Called::Poison(what) => poison::deal_with(&what, &config),
         Called::Migrate => {
             let folder = &config.data_dir;
