@@ -6,7 +6,7 @@ use super::{Ask, twin_actor::TwinActor};
 use crate::{
     mqtt::{About, Destination, Publish},
     protocol::{Code, Problem, Query, ThingTopic, Topic, delete_answer, state_get},
-    twin::{Candidate, Selection, Tell, query_answer},
+    twin::{Candidate, SelectError, Selection, Tell, query_answer},
 };
 
 /// Room in a packet for what stands around topic and payload.
@@ -25,9 +25,16 @@ impl TwinActor {
             Tell::Twin(payload) => {
                 let select = ask.and_then(|ask| Some((ask, ask.select.as_deref()?)));
                 let (topic, payload, what) = match select {
-                    Some((ask, select)) => {
-                        (ThingTopic::TwinRes, self.selected(ask, select), "answer")
-                    }
+                    Some((ask, select)) => match self.selected(ask, select) {
+                        Ok(answer) => (ThingTopic::TwinRes, answer, "answer"),
+                        Err(error) => {
+                            let code = match error {
+                                SelectError::TooLarge => Code::TooLarge,
+                                SelectError::Document(_) => Code::Unavailable,
+                            };
+                            return self.problem(ask, code, error.to_string(), entry);
+                        }
+                    },
                     None => (ThingTopic::TwinUpd, payload, "twin"),
                 };
                 match ask {
@@ -53,14 +60,13 @@ impl TwinActor {
     }
 
     /// The answer to a query: one row, or none.
-    fn selected(&self, ask: &Ask, select: &Query) -> String {
+    fn selected(&self, ask: &Ask, select: &Query) -> Result<String, SelectError> {
         let record = self.twin.to_record();
         let online = self.twin.presence(ask.session).online();
         let candidate = Candidate { id: self.id.as_str(), record: &record, online };
-        // What a twin is written as can be read.
-        let row = || Selection::new(select, None).row(candidate).ok().flatten();
-        let rows: Vec<_> = self.twin.exists().then(row).flatten().into_iter().collect();
-        query_answer(select, ask.query.as_ref(), &rows)
+        let row = || Selection::new(select, None).row(candidate);
+        let row = if self.twin.exists() { row()? } else { None };
+        Ok(query_answer(select, ask.query.as_ref(), &Vec::from_iter(row)))
     }
 
     fn is_too_large(&self, payload: &str) -> bool {

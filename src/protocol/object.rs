@@ -12,7 +12,7 @@ pub const DEFAULT_PAYLOAD_LIMIT: usize = 256 * 1024;
 pub const MAX_DEPTH: usize = 100;
 
 /// How serde_json marks numbers that it keeps as they were written.
-const RESERVED: &str = "$serde_json::private::";
+pub(super) const RESERVED: &str = "$serde_json::private::";
 
 /// Why a payload is not what its topic takes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -17,7 +17,7 @@ pub use scalar::Scalar;
 /// The most outputs, conditions, or names of a query.
 pub const MAX_QUERY_PARTS: usize = 1000;
 
-/// The most characters of a `LIKE`'s pattern.
+/// The most characters of all the patterns of a query.
 pub const MAX_PATTERN: usize = 1000;
 
 /// What is asked of one twin, or of each member of a group.
@@ -208,7 +208,7 @@ impl Query {
             Some(orient) => {
                 let name = text("orient", orient)?;
                 let known = Orient::ALL.into_iter().find(|(known, _)| *known == name);
-                known.ok_or_else(|| QueryError::Orient { orient: name.to_owned() })?.1
+                known.ok_or_else(|| QueryError::Orient { orient: shown(name) })?.1
             }
         };
         // A table has a column of this name already.
@@ -242,7 +242,7 @@ fn outputs(select: Option<&Value>, names: Option<&Value>) -> Result<Vec<Output>,
     for (column, own) in columns {
         let name = names.next().map_or(own, str::to_owned);
         if !taken.insert(name.clone()) {
-            return Err(QueryError::Clash { name });
+            return Err(QueryError::Clash { name: shown(&name) });
         }
         outputs.push(Output { column, name });
     }
@@ -259,6 +259,15 @@ fn texts<'a>(place: &str, value: &'a Value) -> Result<Vec<&'a str>, QueryError> 
 
 fn text<'a>(place: &str, value: &'a Value) -> Result<&'a str, QueryError> {
     value.as_str().ok_or_else(|| QueryError::wrong_type(place, value, "a string"))
+}
+
+/// What a client wrote, as an error repeats it: no longer than a person reads.
+fn shown(text: &str) -> String {
+    const MOST: usize = 100;
+    match text.char_indices().nth(MOST) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+    }
 }
 
 fn too_many(place: &str, what: &'static str) -> QueryError {

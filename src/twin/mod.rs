@@ -22,7 +22,7 @@ mod tests;
 pub use event::{Commit, Event, Moment, Outcome, Refusal, Retry, Rules, Tell};
 pub use orient::query_answer;
 pub use record::{Corrupt, Record};
-pub use select::{Candidate, Selection};
+pub use select::{Candidate, SelectError, Selection};
 
 use document::{Document, Meta, State};
 use ledger::Ledger;

@@ -3,7 +3,7 @@
 
 mod wanted;
 
-use std::collections::HashMap;
+use std::{borrow::Cow, collections::HashMap};
 
 use serde_json::Value;
 
@@ -56,15 +56,65 @@ impl<'a> Selection<'a> {
     /// The values that the query asks for of this twin, in its order; none if its condition does not hold.
     ///
     /// # Errors
-    /// If a document that is asked for is no JSON.
-    pub fn row(&self, candidate: Candidate<'a>) -> Result<Option<Vec<Value>>, serde_json::Error> {
+    /// If a document that is asked for is no JSON, or is asked for so often that the row would be much larger than
+    /// the twin.
+    pub fn row(&self, candidate: Candidate<'a>) -> Result<Option<Vec<Value>>, SelectError> {
         let mut documents = HashMap::new();
         for (part, wanted) in &self.wanted {
             documents.insert(*part, wanted.read(text_of(candidate.record, *part))?);
         }
         let seen = Seen { candidate, group: self.group, documents };
-        let row = || self.query.outputs.iter().map(|output| seen.value(&output.column));
-        Ok(seen.holds(&self.query.condition).then(|| row().collect()))
+        if !seen.holds(&self.query.condition) {
+            return Ok(None);
+        }
+        let mut room = ROOM + 4 * length(candidate.record);
+        let mut row = Vec::with_capacity(self.query.outputs.len());
+        for output in &self.query.outputs {
+            let value = seen.value(&output.column);
+            take_room(&value, &mut room).ok_or(SelectError::TooLarge)?;
+            row.push(value.into_owned());
+        }
+        Ok(Some(row))
+    }
+}
+
+/// Why there is no row of a twin.
+#[derive(Debug, thiserror::Error)]
+pub enum SelectError {
+    /// A document of it cannot be read.
+    #[error("a document is not JSON: {0}")]
+    Document(#[from] serde_json::Error),
+    /// Columns that repeat what is large.
+    #[error("the columns of the query hold the twin's documents many times over; ask for fewer")]
+    TooLarge,
+}
+
+/// What a row may weigh, beyond four times its twin.
+const ROOM: usize = 4 << 20;
+
+/// The bytes of a twin's documents.
+fn length(record: &Record) -> usize {
+    let Record { reported, reported_meta, desired, desired_meta, declined, declined_meta, .. } =
+        record;
+    let documents = [reported, reported_meta, desired, desired_meta, declined, declined_meta];
+    documents.iter().map(|document| document.len()).sum()
+}
+
+/// Takes what a value weighs, some bytes and its text for each value in it, off the room; none if there is too little.
+fn take_room(value: &Value, room: &mut usize) -> Option<()> {
+    let text = match value {
+        Value::String(text) => text.len(),
+        Value::Number(number) => number.as_str().len(),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => 0,
+    };
+    *room = room.checked_sub(16 + text)?;
+    match value {
+        Value::Array(elements) => elements.iter().try_for_each(|inner| take_room(inner, room)),
+        Value::Object(members) => members.iter().try_for_each(|(name, inner)| {
+            *room = room.checked_sub(name.len())?;
+            take_room(inner, room)
+        }),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Some(()),
     }
 }
 
@@ -91,20 +141,18 @@ fn text_of(record: &Record, part: Part) -> &str {
 
 impl Seen<'_> {
     /// What a column holds; null if there is nothing.
-    fn value(&self, column: &Column) -> Value {
-        match column {
+    fn value(&self, column: &Column) -> Cow<'_, Value> {
+        Cow::Owned(match column {
             Column::ClientId => self.candidate.id.into(),
             Column::GroupId => self.group.into(),
             Column::Version => self.candidate.record.version.into(),
             Column::Online => self.candidate.online.into(),
             Column::In(part, path) => {
                 let document = self.documents.get(part);
-                document
-                    .and_then(|document| wanted::at(document, path))
-                    .cloned()
-                    .unwrap_or_default()
+                let found = document.and_then(|document| wanted::at(document, path));
+                return found.map_or(Cow::Owned(Value::Null), Cow::Borrowed);
             }
-        }
+        })
     }
 
     fn holds(&self, condition: &Condition) -> bool {

@@ -2,7 +2,8 @@
 
 use std::str::FromStr;
 
-use super::QueryError;
+use super::{QueryError, shown};
+use crate::protocol::object::{MAX_DEPTH, RESERVED};
 
 /// Something of a twin that has a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,10 +85,9 @@ impl FromStr for Column {
         let (name, path) = text.split_at(end);
         let part = PARTS.iter().find(|(known, _)| *known == name);
         let Some((_, part)) = part else {
-            return Err(QueryError::Column { column: text.to_owned() });
+            return Err(QueryError::Column { column: shown(text) });
         };
-        let steps =
-            steps(path).map_err(|what| QueryError::Path { column: text.to_owned(), what })?;
+        let steps = steps(path).map_err(|what| QueryError::Path { column: shown(text), what })?;
         Ok(Self::In(*part, steps))
     }
 }
@@ -105,6 +105,9 @@ fn steps(mut path: &str) -> Result<Vec<Step>, &'static str> {
             return Err("a step begins with . or [");
         };
         steps.push(step);
+        if steps.len() > MAX_DEPTH {
+            return Err("it has more than 100 steps");
+        }
         path = rest;
     }
     Ok(steps)
@@ -130,7 +133,10 @@ fn quoted(text: &str) -> Result<(Step, &str), &'static str> {
     let (end, _) = end.ok_or("a \" is not closed")?;
     let (name, rest) = text.split_at(end);
     let name = serde_json::from_str(&format!("\"{name}\""));
-    let name = name.map_err(|_error| "a name in quotes is written as in JSON")?;
+    let name: String = name.map_err(|_error| "a name in quotes is written as in JSON")?;
+    if name.contains(RESERVED) {
+        return Err("no member has a reserved name");
+    }
     Ok((Step::Member(name), rest.strip_prefix('"').unwrap_or(rest)))
 }
 

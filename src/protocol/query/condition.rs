@@ -4,7 +4,9 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
-use super::{Column, MAX_PATTERN, MAX_QUERY_PARTS, Pattern, QueryError, Scalar, text, too_many};
+use super::{
+    Column, MAX_PATTERN, MAX_QUERY_PARTS, Pattern, QueryError, Scalar, shown, text, too_many,
+};
 use crate::protocol::object::type_name;
 
 /// What has to hold of a twin.
@@ -70,14 +72,22 @@ pub(super) const OPERATORS: [&str; 13] = [
 impl Condition {
     /// Reads a `where`.
     pub(super) fn parse(value: &Value) -> Result<Self, QueryError> {
-        let mut left = MAX_QUERY_PARTS;
+        let mut left = Left { conditions: MAX_QUERY_PARTS, pattern: MAX_PATTERN };
         condition("where", value, &mut left)
     }
 }
 
+/// How much a `where` may still have.
+struct Left {
+    conditions: usize,
+    /// Characters of patterns.
+    pattern: usize,
+}
+
 /// Payloads are nested at most 100 deep, and so are conditions.
-fn condition(place: &str, value: &Value, left: &mut usize) -> Result<Condition, QueryError> {
-    *left = left.checked_sub(1).ok_or_else(|| too_many("where", "conditions"))?;
+fn condition(place: &str, value: &Value, left: &mut Left) -> Result<Condition, QueryError> {
+    let rest = left.conditions.checked_sub(1);
+    left.conditions = rest.ok_or_else(|| too_many("where", "conditions"))?;
     let Value::Object(object) = value else {
         return Err(QueryError::wrong_type(place, value, "an object"));
     };
@@ -87,7 +97,7 @@ fn condition(place: &str, value: &Value, left: &mut usize) -> Result<Condition, 
         .keys()
         .find(|key| !matches!(key.as_str(), "column" | "op" | "value" | "and" | "or" | "not"))
     {
-        return Err(form(format!("holds {unknown:?}")));
+        return Err(form(format!("holds {:?}", shown(unknown))));
     }
     match (first.as_str(), object.len()) {
         ("and", 1) => Ok(Condition::All(conditions(&format!("{place}.and"), inner, left)?)),
@@ -98,11 +108,11 @@ fn condition(place: &str, value: &Value, left: &mut usize) -> Result<Condition, 
         _ if ["and", "or", "not"].iter().any(|key| object.contains_key(*key)) => {
             Err(form("holds more than one condition".to_owned()))
         }
-        _ => comparison(place, object),
+        _ => comparison(place, object, left),
     }
 }
 
-fn conditions(place: &str, value: &Value, left: &mut usize) -> Result<Vec<Condition>, QueryError> {
+fn conditions(place: &str, value: &Value, left: &mut Left) -> Result<Vec<Condition>, QueryError> {
     let Value::Array(values) = value else {
         return Err(QueryError::wrong_type(place, value, "an array of conditions"));
     };
@@ -110,7 +120,11 @@ fn conditions(place: &str, value: &Value, left: &mut usize) -> Result<Vec<Condit
     values.iter().enumerate().map(one).collect()
 }
 
-fn comparison(place: &str, object: &Map<String, Value>) -> Result<Condition, QueryError> {
+fn comparison(
+    place: &str,
+    object: &Map<String, Value>,
+    left: &mut Left,
+) -> Result<Condition, QueryError> {
     let member = |name: &str| {
         object.get(name).ok_or_else(|| QueryError::Form {
             place: place.to_owned(),
@@ -119,9 +133,9 @@ fn comparison(place: &str, object: &Map<String, Value>) -> Result<Condition, Que
     };
     let column = text(&format!("{place}.column"), member("column")?)?.parse()?;
     let op = text(&format!("{place}.op"), member("op")?)?;
-    let known = op.to_uppercase();
+    let known = op.to_ascii_uppercase();
     let Some(op) = OPERATORS.into_iter().find(|operator| *operator == known) else {
-        return Err(QueryError::Operator { op: op.to_owned(), place: place.to_owned() });
+        return Err(QueryError::Operator { op: shown(op), place: place.to_owned() });
     };
     if op == "IS NULL" {
         return Ok(Condition::Is(column, Test::Null));
@@ -130,7 +144,7 @@ fn comparison(place: &str, object: &Map<String, Value>) -> Result<Condition, Que
         return Ok(Condition::Is(column, Test::NotNull));
     }
     let operand = Operand { op, place, value: member("value")? };
-    Ok(Condition::Is(column, operand.test()?))
+    Ok(Condition::Is(column, operand.test(left)?))
 }
 
 /// A value with the operator that is to take it.
@@ -141,7 +155,7 @@ struct Operand<'a> {
 }
 
 impl Operand<'_> {
-    fn test(&self) -> Result<Test, QueryError> {
+    fn test(&self, left: &mut Left) -> Result<Test, QueryError> {
         Ok(match self.op {
             "=" => Test::Equal(self.scalar()?),
             "!=" | "<>" => Test::Unequal(self.scalar()?),
@@ -149,8 +163,8 @@ impl Operand<'_> {
             "<=" => Test::AtMost(self.in_order()?),
             ">" => Test::Greater(self.in_order()?),
             ">=" => Test::AtLeast(self.in_order()?),
-            "LIKE" => Test::Like(self.pattern()?),
-            "NOT LIKE" => Test::NotLike(self.pattern()?),
+            "LIKE" => Test::Like(self.pattern(left)?),
+            "NOT LIKE" => Test::NotLike(self.pattern(left)?),
             "IN" => Test::In(self.list()?),
             _ => Test::NotIn(self.list()?),
         })
@@ -172,12 +186,14 @@ impl Operand<'_> {
             .ok_or_else(|| self.not(self.value, "a number or a string"))
     }
 
-    fn pattern(&self) -> Result<Pattern, QueryError> {
+    fn pattern(&self, left: &mut Left) -> Result<Pattern, QueryError> {
         let text = self.value.as_str().ok_or_else(|| self.not(self.value, "a string"))?;
-        if text.chars().count() > MAX_PATTERN {
-            let place = format!("the pattern at {}", self.place);
-            return Err(QueryError::TooMany { place, what: "characters", limit: MAX_PATTERN });
-        }
+        let rest = left.pattern.checked_sub(text.chars().count());
+        left.pattern = rest.ok_or_else(|| QueryError::TooMany {
+            place: "where".to_owned(),
+            what: "characters in its patterns",
+            limit: MAX_PATTERN,
+        })?;
         Ok(Pattern::new(text))
     }
 

@@ -210,7 +210,7 @@ fn what_is_wrong_with_a_condition_is_said_with_its_place() {
         (
             list("LIKE", json!("x".repeat(1001))),
             413,
-            "the pattern at where has more than 1000 characters".into(),
+            "where has more than 1000 characters in its patterns".into(),
         ),
         (
             json!({"where": {"or": vec![json!({}); 1000]}}),
@@ -220,6 +220,40 @@ fn what_is_wrong_with_a_condition_is_said_with_its_place() {
     ] {
         assert_eq!(error(request), (code, message));
     }
+}
+
+#[test]
+fn a_query_as_large_as_a_payload_costs_no_more_than_it_may() {
+    for path in [".a".repeat(130_000), "[0]".repeat(80_000), ".\"\"".repeat(80_000)] {
+        let (code, message) = error(json!({"select": [format!("reported{path}")]}));
+        assert_eq!(code, 422);
+        assert!(
+            message.contains("… is not a path: it has more than 100 steps")
+                || message.contains("it has more than 100 steps"),
+            "{message}"
+        );
+        assert!(message.len() < 500, "{} bytes", message.len());
+    }
+    let deepest = format!("reported{}", ".a".repeat(100));
+    assert!(deepest.parse::<Column>().is_ok());
+    for text in ["\"".repeat(100_000), "\u{1f506}".repeat(50_000)] {
+        for request in [
+            json!({"select": [text]}),
+            json!({"orient": text}),
+            json!({"select": ["version", "clientId"], "as": [text, text]}),
+            json!({"where": {"column": "version", "op": text, "value": 1}}),
+            json!({"where": {text.clone(): 1}}),
+        ] {
+            assert!(error(request).1.len() < 1000);
+        }
+    }
+    let like = json!({"column": "clientId", "op": "LIKE", "value": "%a".repeat(100)});
+    assert!(parsed(json!({"where": {"or": vec![like.clone(); 5]}})).is_ok());
+    assert_eq!(error(json!({"where": {"or": vec![like; 6]}})).0, 413);
+    assert_eq!(
+        error(json!({"select": [r#"reported."\u0024serde_json::private::Number""#]})).0,
+        422
+    );
 }
 
 #[test]

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     protocol::Query,
-    twin::{Candidate, Record, Selection, query_answer},
+    twin::{Candidate, Record, SelectError, Selection, query_answer},
 };
 
 /// The documents of a twin at version 4, whose thing is online.
@@ -166,6 +166,24 @@ fn a_document_that_is_no_json_is_an_error_only_if_it_is_asked_for() {
     };
     assert!(asked("desired") && asked("clientId"));
     assert!(!asked("reported") && !asked("reported.a.b"));
+}
+
+#[test]
+fn a_query_that_asks_for_a_large_document_again_and_again_is_too_large() {
+    let large = record(&json!({"a": vec![0; 100_000]}), &json!({}));
+    let candidate = Candidate { id: "lamp", record: &large, online: None };
+    let asked = |times: usize| {
+        let names: Vec<_> = (0..times).map(|n| n.to_string()).collect();
+        let request = json!({"select": vec!["reported"; times], "as": names});
+        Selection::new(&query(&request), None).row(candidate).map(|row| row.unwrap().len())
+    };
+    assert_eq!(asked(2).unwrap(), 2);
+    assert!(matches!(asked(1000), Err(SelectError::TooLarge)));
+    let all = Selection::new(&query(&json!({})), None).row(candidate).unwrap();
+    assert_eq!(all.unwrap().len(), 9);
+    let looked_at = json!({"column": "reported", "op": "IS NOT NULL"});
+    let request = json!({"select": ["clientId"], "where": {"and": vec![looked_at; 999]}});
+    assert!(Selection::new(&query(&request), None).row(candidate).unwrap().is_some());
 }
 
 #[test]
