@@ -20,6 +20,8 @@ async fn a_broker_that_forgot_the_session_gives_a_new_number() {
         let mut peer = Peer::connect(broker.port(), "peer").await;
         let settings = MqttSettings { version, ..settings(broker.port()) };
         let rig = Rig::ready(settings, &mut peer).await;
+        // Its own LC/ON comes back to it, perhaps after it has come to the peer.
+        until("it is subscribed", || rig.arrived.len() == 1).await;
         broker.kill();
         until("it is noticed", || rig.link.len() == 2).await;
         broker.run();
