@@ -1,28 +1,27 @@
 //! `twinmgr groups` and `twinmgr members`: what the broker's access table says of groups.
 
-use std::{
-    io::{self, Write},
-    process::ExitCode,
-};
+use std::process::ExitCode;
 
 use twinthing::{
     protocol::GroupName,
     store::{self, Decision, Target},
 };
 
-use super::Failure;
+use super::{Failure, poison::print};
 
 /// A line for each group.
 pub(crate) fn list(target: &Target) -> Result<ExitCode, Failure> {
     let groups = store::groups(target)?;
     if groups.is_empty() {
-        return print(&format!("{target}: no row of mqtt_acl names a group (GRP/…/TPC/#)\n"));
+        print(&format!("{target}: no row of mqtt_acl names a group (GRP/…/TPC/#)\n"))?;
+        return Ok(ExitCode::SUCCESS);
     }
     let line = |(name, members): (GroupName, usize)| {
         let things = if members == 1 { "thing" } else { "things" };
         format!("{name}  {members} {things}\n")
     };
-    print(&groups.into_iter().map(line).collect::<String>())
+    print(&groups.into_iter().map(line).collect::<String>())?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// A line for each member; with an explanation, one for each thing that a row names.
@@ -33,7 +32,8 @@ pub(crate) fn members(
 ) -> Result<ExitCode, Failure> {
     let membership = store::members(target, group)?;
     if !explains {
-        return print(&membership.members().map(|id| format!("{id}\n")).collect::<String>());
+        print(&membership.members().map(|id| format!("{id}\n")).collect::<String>())?;
+        return Ok(ExitCode::SUCCESS);
     }
     let mut lines = String::new();
     for (id, Decision { is_member, row }) in &membership.decided {
@@ -47,15 +47,6 @@ pub(crate) fn members(
     if lines.is_empty() {
         lines = format!("{target}: no row of mqtt_acl is about GRP/{group}/TPC/#\n");
     }
-    print(&lines)
-}
-
-/// A reader that has gone away, as `head` does, is no failure.
-fn print(text: &str) -> Result<ExitCode, Failure> {
-    match io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::Start(format!("standard output: {error}")))
-        }
-        Ok(()) | Err(_) => Ok(ExitCode::SUCCESS),
-    }
+    print(&lines)?;
+    Ok(ExitCode::SUCCESS)
 }

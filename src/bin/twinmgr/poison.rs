@@ -98,7 +98,7 @@ fn time(at: &twinthing::protocol::Timestamp) -> String {
     Timestamp::from_nanosecond(at.0.into()).map(|time| format!("{time:.0}")).unwrap_or_default()
 }
 
-fn print(text: &str) -> Result<(), Failure> {
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
     // A reader that has gone wants no more.
     match io::stdout().lock().write_all(text.as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {

@@ -227,11 +227,7 @@ fn a_query_as_large_as_a_payload_costs_no_more_than_it_may() {
     for path in [".a".repeat(130_000), "[0]".repeat(80_000), ".\"\"".repeat(80_000)] {
         let (code, message) = error(json!({"select": [format!("reported{path}")]}));
         assert_eq!(code, 422);
-        assert!(
-            message.contains("… is not a path: it has more than 100 steps")
-                || message.contains("it has more than 100 steps"),
-            "{message}"
-        );
+        assert!(message.contains("it has more than 100 steps"), "{message}");
         assert!(message.len() < 500, "{} bytes", message.len());
     }
     let deepest = format!("reported{}", ".a".repeat(100));
