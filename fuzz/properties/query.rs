@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 use twinthing::{
     protocol::{Column, DEFAULT_PAYLOAD_LIMIT, GetRequest, Part, Query, Step},
-    twin::{Candidate, Record, Selection, query_answer},
+    twin::{Candidate, Record, Rows, Selection, query_answer},
 };
 
 /// Checks what has to hold. Says how many rows a well-formed query finds; of one that is none, nothing is found.
@@ -68,7 +68,8 @@ fn is_answered(
         }
     }
     let rows = Vec::from_iter(found);
-    let answer: Value = serde_json::from_str(&query_answer(asked, mark, &rows)).unwrap();
+    let answer = query_answer(asked, mark, &[&Rows::of(asked, &rows)]);
+    let answer: Value = serde_json::from_str(&answer).unwrap();
     assert_eq!(answer["query"], mark.cloned().unwrap_or_else(|| json!(0)));
     assert!(answer["res"].is_array() || answer["res"].is_object());
     rows.len()

@@ -6,7 +6,7 @@ use super::{Ask, twin_actor::TwinActor};
 use crate::{
     mqtt::{About, Destination, Publish},
     protocol::{Code, Problem, Query, ThingTopic, Topic, delete_answer, state_get},
-    twin::{Candidate, SelectError, Selection, Tell, query_answer},
+    twin::{Candidate, Rows, SelectError, Selection, Tell, query_answer},
 };
 
 /// Room in a packet for what stands around topic and payload.
@@ -66,7 +66,8 @@ impl TwinActor {
         let candidate = Candidate { id: self.id.as_str(), record: &record, online };
         let row = || Selection::new(select, None).row(candidate);
         let row = if self.twin.exists() { row()? } else { None };
-        Ok(query_answer(select, ask.query.as_ref(), &Vec::from_iter(row)))
+        let rows = Rows::of(select, row.as_slice());
+        Ok(query_answer(select, ask.query.as_ref(), &[&rows]))
     }
 
     fn is_too_large(&self, payload: &str) -> bool {

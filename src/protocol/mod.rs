@@ -4,6 +4,7 @@
 //! type here once, where it comes in, and the type is the proof: nothing behind it looks at strings.
 //! `docs/protocol.md` is the contract that these types hold.
 
+mod group;
 mod ids;
 mod number;
 mod object;
@@ -15,6 +16,7 @@ mod time;
 mod topic;
 mod trn;
 
+pub use group::{GroupSetRequest, SetOutcome, parse_group_get};
 pub use ids::{GroupName, IdError, MAX_ID_BYTES, ThingId};
 pub use number::{Decimal, same_number, same_value, whole_number};
 pub use object::{Bad, DEFAULT_PAYLOAD_LIMIT, MAX_DEPTH};

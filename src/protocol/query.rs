@@ -219,6 +219,15 @@ impl Query {
     }
 }
 
+impl Default for Query {
+    /// Everything of every twin, as records.
+    fn default() -> Self {
+        let output = |(column, name)| Output { column, name };
+        let outputs = column::all().map(output).collect();
+        Self { outputs, condition: Condition::All(Vec::new()), orient: Orient::default() }
+    }
+}
+
 fn outputs(select: Option<&Value>, names: Option<&Value>) -> Result<Vec<Output>, QueryError> {
     let selected = match select {
         None => Vec::new(),

@@ -37,15 +37,21 @@ impl SetRequest {
     pub fn parse(payload: &[u8], limit: usize) -> Result<Self, Problem> {
         let mut object = parse_object(payload, limit).map_err(|bad| bad.asked_by(None))?;
         let query = object.remove("query");
-        match Self::from_object(object) {
+        Self::from_object(object, query)
+    }
+
+    /// Reads what a payload holds besides its `query`.
+    pub(super) fn from_object(
+        object: Map<String, Value>,
+        query: Option<Value>,
+    ) -> Result<Self, Problem> {
+        match Self::members_of(object) {
             Ok((members, version)) => Ok(Self { members, version, query }),
             Err(bad) => Err(bad.asked_by(query)),
         }
     }
 
-    fn from_object(
-        mut object: Map<String, Value>,
-    ) -> Result<(Map<String, Value>, Option<u64>), Bad> {
+    fn members_of(mut object: Map<String, Value>) -> Result<(Map<String, Value>, Option<u64>), Bad> {
         let named = ["set", "delta", "state"].into_iter().find(|name| object.contains_key(*name));
         let name = named.ok_or(Bad::Missing("set, delta or state"))?;
         let mut members = match object.remove(name) {

@@ -2,11 +2,11 @@
 
 use diesel::{
     QueryResult, QueryableByName, RunQueryDsl, sql_query,
-    sql_types::{BigInt, Nullable, Text},
+    sql_types::{BigInt, Binary, Nullable, Text},
 };
 
-use super::{AclRow, connection::Db};
-use crate::protocol::GroupName;
+use super::{AclRow, Membership, connection::Db, twins};
+use crate::protocol::{GroupName, ThingId};
 
 /// How a table says what a row allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,12 +34,12 @@ struct Stored {
     permission: Option<String>,
     #[diesel(sql_type = Nullable<Text>)]
     action: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
-    clientid: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
-    username: Option<String>,
-    #[diesel(sql_type = Text)]
-    topic: String,
+    #[diesel(sql_type = Nullable<Binary>)]
+    clientid: Option<Vec<u8>>,
+    #[diesel(sql_type = Nullable<Binary>)]
+    username: Option<Vec<u8>>,
+    #[diesel(sql_type = Nullable<Binary>)]
+    topic: Option<Vec<u8>>,
 }
 
 impl From<Stored> for AclRow {
@@ -47,13 +47,16 @@ impl From<Stored> for AclRow {
         let is = |value: &Option<String>, words: &[&str]| {
             value.as_deref().is_some_and(|value| words.contains(&value.to_lowercase().as_str()))
         };
+        let allows = is(&row.permission, &["allow", "1"]);
+        // SQLite checks no text: what is none names nobody.
+        let text = |bytes: Option<Vec<u8>>| bytes.map(|text| String::from_utf8(text).unwrap_or_default());
         Self {
             id: row.id,
-            allows: is(&row.permission, &["allow", "1"]),
+            allows: (allows || is(&row.permission, &["deny", "0"])).then_some(allows),
             subscribes: is(&row.action, &["subscribe", "all", "1", "3"]),
-            client_id: row.clientid,
-            username: row.username,
-            topic: row.topic,
+            client_id: text(row.clientid),
+            username: text(row.username),
+            topic: text(row.topic).unwrap_or_default(),
         }
     }
 }
@@ -89,6 +92,18 @@ pub(super) fn rows(db: &mut Db, group: Option<&GroupName>) -> QueryResult<Vec<Ac
             .load(db),
     }?;
     Ok(rows.into_iter().map(AclRow::from).collect())
+}
+
+/// The members of a group, and how they came to be that.
+pub(super) fn membership(db: &mut Db, group: &GroupName) -> QueryResult<Membership> {
+    let rows = rows(db, Some(group))?;
+    let known = known(db, &rows)?;
+    Ok(Membership::new(group, rows, &known))
+}
+
+/// The things that have a twin, if a row names everybody.
+pub(super) fn known(db: &mut Db, rows: &[AclRow]) -> QueryResult<Vec<ThingId>> {
+    if rows.iter().any(AclRow::names_everybody) { twins::ids(db) } else { Ok(Vec::new()) }
 }
 
 fn layout(db: &mut Db) -> QueryResult<Layout> {

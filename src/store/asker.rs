@@ -3,15 +3,21 @@
 use std::{collections::VecDeque, time::Instant};
 
 use super::{
-    ListUnsettled, Unsettled,
+    ListMembers, ListUnsettled, Unsettled,
     lane::{Lane, Report},
     reader::{Found, Read, Reader},
 };
 
+/// What is asked, and by whom.
+pub(super) enum Question {
+    Unsettled(ListUnsettled),
+    Members(ListMembers),
+}
+
 /// Keeps what is asked until it is answered.
 pub(super) struct Asker {
     pub(super) lane: Lane<Reader>,
-    waiting: VecDeque<ListUnsettled>,
+    waiting: VecDeque<Question>,
 }
 
 impl Asker {
@@ -19,25 +25,40 @@ impl Asker {
         Self { lane, waiting: VecDeque::new() }
     }
 
-    pub(super) fn put(&mut self, list: ListUnsettled) {
-        self.waiting.push_back(list);
+    pub(super) fn put(&mut self, question: Question) {
+        self.waiting.push_back(question);
     }
 
     /// Asks the first of those who wait, unless something is being asked.
     pub(super) fn next(&mut self, now: Instant) {
-        if self.lane.is_ready(now)
-            && let Some(ListUnsettled { after, limit, .. }) = self.waiting.front()
-        {
-            self.lane.give(Read::Unsettled { after: after.clone(), limit: *limit }, now);
+        if !self.lane.is_ready(now) {
+            return;
         }
+        let read = match self.waiting.front() {
+            None => return,
+            Some(Question::Unsettled(ListUnsettled { after, limit, .. })) => {
+                Read::Unsettled { after: after.clone(), limit: *limit }
+            }
+            Some(Question::Members(ListMembers { group, .. })) => Read::Members(group.clone()),
+        };
+        self.lane.give(read, now);
     }
 
     /// Takes in what came of a question. One that failed stays the first.
     pub(super) fn finished(&mut self, report: Report<Reader>, now: Instant) {
-        if let Some((_, Ok(Found::Unsettled(ids)))) = self.lane.finish(report, now)
-            && let Some(list) = self.waiting.pop_front()
-        {
-            list.reply.do_send(Unsettled(ids));
+        let Some((_, Ok(found))) = self.lane.finish(report, now) else { return };
+        if matches!(found, Found::Pong) {
+            return;
+        }
+        match (self.waiting.pop_front(), found) {
+            (Some(Question::Unsettled(list)), Found::Unsettled(ids)) => {
+                list.reply.do_send(Unsettled(ids));
+            }
+            (Some(Question::Members(list)), Found::Members(members)) => {
+                list.reply.do_send(members);
+            }
+            // What is found is what was asked for.
+            (Some(Question::Unsettled(_) | Question::Members(_)) | None, _) => {}
         }
     }
 

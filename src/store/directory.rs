@@ -12,8 +12,8 @@ const EVERYBODY: &str = "$all";
 pub struct AclRow {
     /// Rows count in the order of these.
     pub id: i64,
-    /// Whether it allows; if not, it denies.
-    pub allows: bool,
+    /// Whether it allows or denies; none if it says neither.
+    pub allows: Option<bool>,
     /// Whether it covers subscribing.
     pub subscribes: bool,
     /// Whom it names by client id.
@@ -96,8 +96,12 @@ impl Membership {
         let mut membership = Self::default();
         rows.sort_by_key(|row| row.id);
         for row in rows.iter().filter(|row| row.group().as_ref() == Some(group)) {
-            let decision = Decision { is_member: row.allows, row: row.id };
-            match row.named() {
+            let named = match row.allows {
+                Some(_) => row.named(),
+                None => Named::Nobody("it neither allows nor denies".to_owned()),
+            };
+            let decision = Decision { is_member: row.allows == Some(true), row: row.id };
+            match named {
                 Named::Thing(id) => {
                     membership.decided.entry(id).or_insert(decision);
                 }
@@ -128,7 +132,7 @@ mod tests {
         let name = |name: &str| (name != "NULL").then(|| name.to_owned());
         AclRow {
             id,
-            allows: sign == '+',
+            allows: (sign != '?').then_some(sign == '+'),
             subscribes: true,
             client_id: name(client_id),
             username: name(username),
@@ -167,6 +171,7 @@ mod tests {
             row(4, '+', "NULL", "", G),
             row(5, '+', "NULL", "NULL", G),
             row(6, '+', "no/thing", "d", G),
+            row(7, '?', "e", "NULL", G),
         ];
         assert_eq!(members(rows.clone(), &[]), ["a", "b", "c"]);
         let membership = Membership::new(&"g".parse().unwrap(), rows, &[]);
@@ -175,6 +180,7 @@ mod tests {
         assert_eq!(skipped[..2], [(4, "it names nobody"), (5, "it names nobody")]);
         assert_eq!(skipped[2].0, 6);
         assert!(skipped[2].1.contains("\"no/thing\" holds '/'"), "{skipped:?}");
+        assert_eq!(skipped[3..], [(7, "it neither allows nor denies")]);
     }
 
     #[test]

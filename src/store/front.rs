@@ -10,14 +10,14 @@ use actix::prelude::*;
 use tokio::sync::oneshot;
 
 use super::{
-    Commit, Count, Counters, Finish, ForgetBefore, Health, ListUnsettled, Load, SaveSession,
-    StoreSettings, Told,
-    asker::Asker,
+    Commit, Count, Counters, Finish, ForgetBefore, Health, ListMembers, ListUnsettled, Load, SaveSession, Select, StoreSettings, Told,
+    asker::{Asker, Question},
     committer::{self, Committer},
     lane::{Lane, Report, Work},
     loader::Loader,
     lock::Lock,
     reader::{self, Read, Reader, Readers},
+    selector::Selector,
     watch::Watch,
     writer::{Locked, Write, Writer},
 };
@@ -36,6 +36,7 @@ pub struct Store {
     committer: Committer,
     loader: Loader,
     asker: Asker,
+    selector: Selector,
     watch: Watch,
     commit_timeout: Duration,
     flushes: bool,
@@ -58,10 +59,12 @@ impl Store {
         let commits = committer::lane(&target, lock, connection, tell(ctx, Finished::Commits));
         let loads = reader::lane("loads", &readers, tell(ctx, Finished::Loads));
         let questions = reader::lane("questions", &readers, tell(ctx, Finished::Questions));
+        let queries = reader::lane("queries", &readers, tell(ctx, Finished::Queries));
         Self {
             committer: Committer::new(commits, batch_rows, batch_bytes),
             loader: Loader::new(loads),
             asker: Asker::new(questions),
+            selector: Selector::new(queries),
             watch: Watch::new(target, health),
             commit_timeout,
             flushes: false,
@@ -78,13 +81,17 @@ impl Store {
         self.committer.next(now);
         self.loader.next(now);
         self.asker.next(now);
+        self.selector.next(now);
         let trouble = self
             .committer
             .lane
             .trouble()
             .or_else(|| self.loader.lane.trouble())
-            .or_else(|| self.asker.lane.trouble());
-        self.watch.observe(trouble, now);
+            .or_else(|| self.asker.lane.trouble())
+            .or_else(|| self.selector.lane.trouble());
+        if self.watch.observe(trouble, now) {
+            self.selector.forget();
+        }
     }
 
     fn load(&mut self, load: Load) {
@@ -132,6 +139,9 @@ impl Store {
         if is_over(&mut self.asker.lane, limit, now) {
             self.asker.abandon(now);
         }
+        if is_over(&mut self.selector.lane, limit, now) {
+            self.selector.abandon(now);
+        }
     }
 
     /// Asks an idle database whether it is there, on the lanes that last heard that it is not first.
@@ -146,9 +156,10 @@ impl Store {
         if is_due(questions, PING_AFTER, now) && (quiet || questions.trouble().is_some()) {
             questions.give(Read::Ping, now);
         }
-        let loads = &mut self.loader.lane;
-        if loads.trouble().is_some() && loads.is_ready(now) {
-            loads.give(Read::Ping, now);
+        for lane in [&mut self.loader.lane, &mut self.selector.lane] {
+            if lane.trouble().is_some() && lane.is_ready(now) {
+                lane.give(Read::Ping, now);
+            }
         }
     }
 }
@@ -207,6 +218,7 @@ enum Finished {
     Commits(Report<Writer>),
     Loads(Report<Reader>),
     Questions(Report<Reader>),
+    Queries(Report<Reader>),
 }
 
 impl Handler<Flush> for Store {
@@ -227,6 +239,7 @@ impl Handler<Finished> for Store {
             Finished::Commits(report) => self.committer.finished(report, now),
             Finished::Loads(report) => self.loader.finished(report, now),
             Finished::Questions(report) => self.asker.finished(report, now),
+            Finished::Queries(report) => self.selector.finished(report, now),
         }
         self.flush_soon(ctx);
     }
@@ -301,7 +314,25 @@ impl Handler<ListUnsettled> for Store {
     type Result = ();
 
     fn handle(&mut self, list: ListUnsettled, ctx: &mut Context<Self>) {
-        self.asker.put(list);
+        self.asker.put(Question::Unsettled(list));
+        self.flush_soon(ctx);
+    }
+}
+
+impl Handler<ListMembers> for Store {
+    type Result = ();
+
+    fn handle(&mut self, list: ListMembers, ctx: &mut Context<Self>) {
+        self.asker.put(Question::Members(list));
+        self.flush_soon(ctx);
+    }
+}
+
+impl Handler<Select> for Store {
+    type Result = ();
+
+    fn handle(&mut self, select: Select, ctx: &mut Context<Self>) {
+        self.selector.put(select);
         self.flush_soon(ctx);
     }
 }

@@ -67,7 +67,11 @@ impl Loader {
                     }
                 }
             }
-            Some((_, Ok(Found::Unsettled(_) | Found::Pong))) | None => {}
+            Some((
+                _,
+                Ok(Found::Unsettled(_) | Found::Members(_) | Found::Part(_) | Found::Pong),
+            ))
+            | None => {}
             Some((_, Err(_))) => self.put_back(),
         }
     }

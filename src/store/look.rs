@@ -1,14 +1,13 @@
 //! Looks into the database beside a manager that may be at work on it: nothing is written, and no lock is taken.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use super::{
     AclRow, Membership, StoreError, Target, acl,
     connection::{Db, open},
     start::in_time,
-    twins,
 };
-use crate::protocol::{GroupName, ThingId};
+use crate::protocol::GroupName;
 
 /// The groups that the broker's access table knows, with how many members each has, in order of name.
 ///
@@ -17,15 +16,16 @@ use crate::protocol::{GroupName, ThingId};
 pub fn groups(target: &Target) -> Result<Vec<(GroupName, usize)>, StoreError> {
     look(target, |db| {
         let rows = acl::rows(db, None)?;
-        let known = known(db, &rows)?;
-        let names: BTreeSet<GroupName> = rows.iter().filter_map(AclRow::group).collect();
-        let of = |name: &GroupName| {
-            let own = rows.iter().filter(|row| row.group().as_ref() == Some(name));
-            own.cloned().collect()
-        };
-        let sizes = names.into_iter().map(|name| {
-            let members = Membership::new(&name, of(&name), &known).members().count();
-            (name, members)
+        let known = acl::known(db, &rows)?;
+        let mut groups = BTreeMap::<GroupName, Vec<AclRow>>::new();
+        for row in rows {
+            if let Some(group) = row.group() {
+                groups.entry(group).or_default().push(row);
+            }
+        }
+        let sizes = groups.into_iter().map(|(group, rows)| {
+            let members = Membership::new(&group, rows, &known).members().count();
+            (group, members)
         });
         Ok(sizes.collect())
     })
@@ -37,16 +37,7 @@ pub fn groups(target: &Target) -> Result<Vec<(GroupName, usize)>, StoreError> {
 /// [`StoreError`] if the database cannot be reached, or its table has neither of EMQX's layouts.
 pub fn members(target: &Target, group: &GroupName) -> Result<Membership, StoreError> {
     let group = group.clone();
-    look(target, move |db| {
-        let rows = acl::rows(db, Some(&group))?;
-        let known = known(db, &rows)?;
-        Ok(Membership::new(&group, rows, &known))
-    })
-}
-
-/// The things that have a twin, if a row names everybody.
-fn known(db: &mut Db, rows: &[AclRow]) -> diesel::QueryResult<Vec<ThingId>> {
-    if rows.iter().any(AclRow::names_everybody) { twins::ids(db) } else { Ok(Vec::new()) }
+    look(target, move |db| acl::membership(db, &group))
 }
 
 fn look<T: Send + 'static>(

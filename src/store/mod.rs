@@ -27,6 +27,8 @@ mod reach;
 mod reader;
 mod rows;
 mod schema;
+mod select;
+mod selector;
 mod start;
 mod target;
 mod told;
@@ -35,11 +37,15 @@ mod untold;
 mod watch;
 mod writer;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use actix::prelude::*;
+use serde_json::Value;
 
-use crate::{protocol::ThingId, twin::Record};
+use crate::{
+    protocol::{GroupName, Query, ThingId},
+    twin::Record,
+};
 
 pub use counters::{Count, Counters};
 pub use directory::{AclRow, Decision, Membership, Skipped};
@@ -163,6 +169,82 @@ pub struct ListUnsettled {
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct Unsettled(pub Vec<ThingId>);
+
+/// Asks who is a member of a group. It waits while the database is away.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct ListMembers {
+    /// Whose members.
+    pub group: GroupName,
+    /// Who gets them.
+    pub reply: Recipient<Members>,
+}
+
+/// Who is a member of a group, by the broker's access table.
+#[derive(Clone, Debug, PartialEq, Eq, Message)]
+#[rtype(result = "()")]
+pub struct Members {
+    /// Whose members.
+    pub group: GroupName,
+    /// The members in order of id; or why the table does not say it.
+    pub members: Result<Arc<[ThingId]>, String>,
+    /// Rows about the group that count for nothing.
+    pub skipped: Vec<Skipped>,
+}
+
+/// Asks a query of twins as they are in the database. One that waits when the database goes away is dropped.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Select {
+    /// By what the answer is known.
+    pub ticket: u64,
+    /// What is asked.
+    pub query: Arc<Query>,
+    /// What goes back with the answer.
+    pub mark: Option<Value>,
+    /// The group whose members are asked.
+    pub group: GroupName,
+    /// Whose twins, in the order of the answer. Who has none gives no row.
+    pub ids: Arc<[ThingId]>,
+    /// The session at the broker for which presence is told.
+    pub session: i64,
+    /// The most bytes of the answer.
+    pub limit: usize,
+    /// Who gets the answer.
+    pub reply: Recipient<Selected>,
+}
+
+/// The answer to a [`Select`].
+#[derive(Clone, Debug, PartialEq, Eq, Message)]
+#[rtype(result = "()")]
+pub struct Selected {
+    /// Which one.
+    pub ticket: u64,
+    /// The payload that answers the query.
+    pub result: Result<Arc<[u8]>, SelectFault>,
+    /// Twins that are not in it because their row holds none, and why.
+    pub unreadable: Vec<(ThingId, String)>,
+}
+
+/// Why a query over many twins has no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SelectFault {
+    /// The answer would be too large.
+    #[error("{0}")]
+    TooLarge(String),
+    /// The evaluation has a fault.
+    #[error("the manager has a fault; this query was not answered")]
+    Internal,
+}
+
+impl SelectFault {
+    fn of_bytes(limit: usize) -> Self {
+        Self::TooLarge(format!(
+            "the answer has more bytes than go to the broker in one packet ({limit}); select less, or ask for fewer \
+             twins with where"
+        ))
+    }
+}
 
 /// Keeps the number of the manager's session at the broker. It waits while the database is away.
 #[derive(Debug, Message)]

@@ -13,14 +13,16 @@ use diesel::{
 };
 
 use super::{
-    Applied, Row, Target,
+    Applied, Members, Row, Target, acl,
     connection::{Db, Opener},
     deleted,
     fault::Fault,
     lane::{Lane, Report, Work},
-    reach, twins,
+    reach, select,
+    selector::{Chunk, Part},
+    twins,
 };
-use crate::protocol::ThingId;
+use crate::protocol::{GroupName, ThingId};
 
 /// One thing to read.
 #[derive(Clone)]
@@ -32,6 +34,9 @@ pub(super) enum Read {
     },
     /// Nothing: it shows whether the database answers.
     Ping,
+    /// The members of a group.
+    Members(GroupName),
+    Select(Chunk),
 }
 
 /// What was read.
@@ -40,6 +45,8 @@ pub(super) enum Found {
     Twins(HashMap<String, Row>, HashMap<String, Applied>),
     Unsettled(Vec<ThingId>),
     Pong,
+    Members(Members),
+    Part(Part),
 }
 
 /// The connections that all readers share.
@@ -69,7 +76,7 @@ impl Readers {
 
 fn pool(target: &Target) -> Pool<Opener> {
     Pool::builder()
-        .max_size(2)
+        .max_size(3)
         .min_idle(Some(0))
         .connection_timeout(CONNECTION_TIMEOUT)
         .error_handler(Box::new(NopErrorHandler))
@@ -105,6 +112,8 @@ impl Work for Reader {
                     twins::unsettled(&mut db, after.as_ref(), *limit).map(Found::Unsettled)
                 }
                 Read::Ping => db.ping().map(|()| Found::Pong),
+                Read::Members(group) => members(&mut db, group).map(Found::Members),
+                Read::Select(chunk) => select::part(&mut db, chunk).map(Found::Part),
             };
             found.map_err(Fault::from)
         });
@@ -112,6 +121,20 @@ impl Work for Reader {
         // Nothing that is read is refused for good.
         result.map_err(|fault| Fault::Away(fault.reason().to_owned()))
     }
+}
+
+/// Who is a member of a group. That the table is none of the broker's is an answer, too: waiting does not mend it.
+fn members(db: &mut Db, group: &GroupName) -> QueryResult<Members> {
+    let (members, skipped) = match acl::membership(db, group) {
+        Ok(membership) => {
+            (Ok(membership.members().cloned().collect()), membership.skipped)
+        }
+        Err(error) => match Fault::sort(error.to_string()) {
+            Fault::Refused(reason) => (Err(reason), Vec::new()),
+            Fault::Lost(_) | Fault::Away(_) => return Err(error),
+        },
+    };
+    Ok(Members { group: group.clone(), members, skipped })
 }
 
 fn load(db: &mut Db, ids: &[ThingId]) -> QueryResult<Found> {

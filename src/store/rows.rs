@@ -101,7 +101,7 @@ impl From<StoredTwin> for Row {
     }
 }
 
-fn object(document: Option<String>) -> String {
+pub(super) fn object(document: Option<String>) -> String {
     document.filter(|text| !text.is_empty()).unwrap_or_else(|| "{}".to_owned())
 }
 

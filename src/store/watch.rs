@@ -20,8 +20,8 @@ impl Watch {
         Self { target, health, away_since: None }
     }
 
-    /// Takes in what the trouble is at present, if any, and tells if that is news.
-    pub(super) fn observe(&mut self, trouble: Option<&str>, now: Instant) {
+    /// Takes in what the trouble is at present, if any, and tells if that is news. Whether it is away now.
+    pub(super) fn observe(&mut self, trouble: Option<&str>, now: Instant) -> bool {
         match (trouble, self.away_since) {
             (Some(reason), None) => {
                 self.away_since = Some(now);
@@ -36,5 +36,6 @@ impl Watch {
             }
             (Some(_), Some(_)) | (None, None) => {}
         }
+        self.away_since.is_some()
     }
 }

@@ -20,7 +20,7 @@ mod tree;
 mod tests;
 
 pub use event::{Commit, Event, Moment, Outcome, Refusal, Retry, Rules, Tell};
-pub use orient::query_answer;
+pub use orient::{Rows, query_answer};
 pub use record::{Corrupt, Record};
 pub use select::{Candidate, SelectError, Selection};
 

@@ -53,6 +53,12 @@ impl<'a> Selection<'a> {
         Self { query, group, wanted }
     }
 
+    /// Whether the query names something of this document.
+    #[must_use]
+    pub fn reads(&self, part: Part) -> bool {
+        self.wanted.contains_key(&part)
+    }
+
     /// The values that the query asks for of this twin, in its order; none if its condition does not hold.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     protocol::Query,
-    twin::{Candidate, Record, SelectError, Selection, query_answer},
+    twin::{Candidate, Record, Rows, SelectError, Selection, query_answer},
 };
 
 /// The documents of a twin at version 4, whose thing is online.
@@ -203,14 +203,28 @@ fn each_shape_is_as_pandas_gives_it() {
                 refused += 1;
                 continue;
             }
-            let answer = query_answer(&query(&request), Some(&json!("q")), &rows);
-            let answer: Value = serde_json::from_str(&answer).unwrap();
+            let (query, mark) = (query(&request), json!("q"));
+            let text = query_answer(&query, Some(&mark), &[&Rows::of(&query, &rows)]);
+            let answer: Value = serde_json::from_str(&text).unwrap();
             let wanted = json!({"query": "q", "res": wanted});
             assert!(crate::protocol::same_value(&answer, &wanted), "{answer}\n{wanted}");
+            assert_eq!(in_parts(&query, &mark, &rows), text);
             shapes += 1;
         }
     }
     assert_eq!((shapes, refused), (41, 1), "seven frames in six shapes");
+}
+
+/// The answer from parts of two rows each, with empty ones between them.
+fn in_parts(query: &Query, mark: &Value, rows: &[Vec<Value>]) -> String {
+    let mut parts = vec![Rows::behind(0, query)];
+    for (number, chunk) in rows.chunks(2).enumerate() {
+        let mut part = Rows::behind(2 * number, query);
+        chunk.iter().for_each(|row| part.push(row));
+        parts.extend([part, Rows::behind(2 * number + chunk.len(), query)]);
+    }
+    assert_eq!(parts.iter().map(Rows::count).sum::<usize>(), rows.len());
+    query_answer(query, Some(mark), &Vec::from_iter(&parts))
 }
 
 #[test]
@@ -218,7 +232,7 @@ fn an_answer_is_in_the_order_of_the_query() {
     let asked = query(&json!({"select": ["version", "clientId"], "orient": "columns"}));
     let rows = [vec![json!(1), json!("b")], vec![json!(2), json!("a")]];
     assert_eq!(
-        query_answer(&asked, None, &rows),
+        query_answer(&asked, None, &[&Rows::of(&asked, &rows)]),
         r#"{"query":0,"res":{"version":{"0":1,"1":2},"clientId":{"0":"b","1":"a"}}}"#
     );
 }
@@ -413,7 +427,7 @@ proptest! {
             let record = record(&reported, &json!({}));
             let candidate = Candidate { id: "lamp", record: &record, online: None };
             let row = Selection::new(&query, None).row(candidate).unwrap();
-            let answer = query_answer(&query, None, &Vec::from_iter(row));
+            let answer = query_answer(&query, None, &[&Rows::of(&query, row.as_slice())]);
             prop_assert!(serde_json::from_str::<Value>(&answer).is_ok());
         }
     }

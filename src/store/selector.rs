@@ -1,0 +1,122 @@
+//! Queries over many twins, a chunk of each in turn: a large one does not hold up the small ones.
+
+use std::{collections::VecDeque, ops::Range, sync::Arc, time::Instant};
+
+use super::{
+    Select, SelectFault, Selected,
+    lane::{Lane, Report},
+    reader::{Found, Read, Reader},
+};
+use crate::{protocol::ThingId, twin::Rows};
+
+/// The most twins in one statement.
+const CHUNK: usize = 500;
+
+/// Some of a query's twins, and what those before them gave.
+#[derive(Clone)]
+pub(super) struct Chunk {
+    pub(super) select: Arc<Select>,
+    range: Range<usize>,
+    pub(super) before: Vec<Arc<Rows>>,
+}
+
+impl Chunk {
+    /// Whose twins they are.
+    pub(super) fn ids(&self) -> &[ThingId] {
+        self.select.ids.get(self.range.clone()).unwrap_or_default()
+    }
+
+    /// Whether none come behind them: then the answer is made.
+    pub(super) fn is_last(&self) -> bool {
+        self.range.end >= self.select.ids.len()
+    }
+}
+
+/// What came of a chunk, and the twins that could not be read.
+pub(super) enum Part {
+    Rows(Rows, Vec<(ThingId, String)>),
+    Answer(Arc<[u8]>, Vec<(ThingId, String)>),
+    Failed(SelectFault),
+}
+
+/// A query that is being answered.
+struct Active {
+    select: Arc<Select>,
+    next: usize,
+    rows: Vec<Arc<Rows>>,
+    unreadable: Vec<(ThingId, String)>,
+}
+
+impl Active {
+    fn chunk(&self) -> Chunk {
+        let end = self.select.ids.len().min(self.next + CHUNK);
+        // What comes before matters to the count and the bytes of each chunk: it is shared, not copied.
+        let (select, before) = (Arc::clone(&self.select), self.rows.clone());
+        Chunk { select, range: self.next..end, before }
+    }
+
+    fn tell(self, result: Result<Arc<[u8]>, SelectFault>) {
+        let (ticket, unreadable) = (self.select.ticket, self.unreadable);
+        self.select.reply.do_send(Selected { ticket, result, unreadable });
+    }
+}
+
+/// Keeps what is asked until it is answered.
+pub(super) struct Selector {
+    pub(super) lane: Lane<Reader>,
+    /// Whose turn it is stands first.
+    active: VecDeque<Active>,
+}
+
+impl Selector {
+    pub(super) fn new(lane: Lane<Reader>) -> Self {
+        Self { lane, active: VecDeque::new() }
+    }
+
+    pub(super) fn put(&mut self, select: Select) {
+        let select = Arc::new(select);
+        self.active.push_back(Active { select, next: 0, rows: vec![], unreadable: vec![] });
+    }
+
+    /// Starts the next chunk, unless one is under way.
+    pub(super) fn next(&mut self, now: Instant) {
+        if self.lane.is_ready(now)
+            && let Some(active) = self.active.front()
+        {
+            self.lane.give(Read::Select(active.chunk()), now);
+        }
+    }
+
+    /// Takes in what came of a chunk. One that failed for the database's sake is tried again.
+    pub(super) fn finished(&mut self, report: Report<Reader>, now: Instant) {
+        let Some((Read::Select(chunk), Ok(Found::Part(part)))) = self.lane.finish(report, now) else {
+            return;
+        };
+        // What was let go of meanwhile is not asked any more.
+        let is_first = |active: &mut Active| Arc::ptr_eq(&active.select, &chunk.select);
+        let Some(mut active) = self.active.pop_front_if(is_first) else { return };
+        match part {
+            Part::Rows(rows, unreadable) => {
+                active.next = chunk.range.end;
+                active.rows.push(Arc::new(rows));
+                active.unreadable.extend(unreadable);
+                self.active.push_back(active);
+            }
+            Part::Answer(answer, unreadable) => {
+                active.unreadable.extend(unreadable);
+                active.tell(Ok(answer));
+            }
+            Part::Failed(fault) => active.tell(Err(fault)),
+        }
+    }
+
+    /// Lets go of all that is asked, unanswered: whoever asked was told that the database is away.
+    pub(super) fn forget(&mut self) {
+        self.active.clear();
+    }
+
+    /// Gives a chunk up that takes too long; it is tried again on another connection.
+    pub(super) fn abandon(&mut self, now: Instant) {
+        self.lane.abandon(now);
+    }
+}
