@@ -16,8 +16,8 @@ use std::{path::Path, sync::Mutex, thread};
 use support::{
     broker::Broker,
     client::Client,
-    conformance::{Conversation, Player, read_played},
-    database::Database,
+    conformance::{Conversation, Player, read_all},
+    database::{Database, Direct},
     program::Twinmgr,
 };
 
@@ -36,7 +36,7 @@ fn every_conversation_goes_as_recorded_on_mariadb() {
 
 fn play_all(database: &Database) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance");
-    let conversations = read_played(&folder);
+    let conversations = read_all(&folder);
     let count = conversations.len();
     let waiting = Mutex::new(conversations);
     let failures = Mutex::new(Vec::new());
@@ -57,12 +57,15 @@ fn play_all(database: &Database) {
 }
 
 fn play(database: &Database, conversation: &Conversation) -> Result<(), String> {
-    assert!(conversation.groups.is_empty(), "{}: fill the ACL tables first", conversation.name);
     let broker = Broker::start();
     let folder = tempfile::tempdir().unwrap();
     let url = database.fresh_url(folder.path());
     let mut program = Twinmgr::start_in(folder, broker.port(), &url, &[]);
     program.ready(&mut Client::connect(broker.port()));
+    let mut database = Direct::to(&url);
+    for (group, members) in &conversation.groups {
+        database.join(group, members);
+    }
     let mut player = Player::connect(broker.port(), program.id());
     player.play(conversation).map_err(|mismatch| format!("{mismatch}{}", program.last_words()))
 }

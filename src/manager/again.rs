@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use actix::prelude::*;
 
-use super::{Happened, Router, things::Entry};
+use super::{Happened, Router, group_sets::Taken, things::Entry};
 use crate::{
     mqtt::{Arrived, HandOnAgain, Poison, Replayed},
     protocol::{ThingId, Timestamp},
@@ -35,19 +35,26 @@ impl Router {
         let waiting = entry.waiting.drain(..).flat_map(Happened::into_numbers);
         let behind = entry.flood.numbers().into_iter().chain(last);
         let numbers = under_way.chain(waiting).chain(behind).collect::<Vec<_>>();
-        let restoring = std::mem::take(&mut entry.restoring);
+        let (restoring, places) = (entry.restoring, entry.set_places);
         log::error!("{id}: its actor has ended, with {} messages", numbers.len());
         self.things.forget(&id);
+        self.leave_places(places);
         if self.buried.insert(id.clone()) {
-            let expected = numbers.iter().copied().collect();
-            self.recovering.insert(id.clone(), Recovering { expected, waiting: Vec::new() });
-            self.peers.again.do_send(HandOnAgain(numbers));
+            // Groups' SETs are at hand: a thing takes them before what comes later.
+            let numbers = self.put_back_sets(&id, numbers);
+            if !numbers.is_empty() {
+                let expected = numbers.iter().copied().collect();
+                self.recovering.insert(id.clone(), Recovering { expected, waiting: Vec::new() });
+                self.peers.again.do_send(HandOnAgain(numbers));
+            }
         } else {
             let recovering = self.recovering.remove(&id).map(|recovering| recovering.waiting);
             let behind = recovering.into_iter().flatten().map(|message| message.place.number);
             for number in numbers.into_iter().chain(behind) {
                 let reason = "the actor of its thing has ended twice".to_owned();
-                self.peers.poison.do_send(Poison { number, reason });
+                if !self.has_taken(number, &id, Taken::Poisoned(reason.clone())) {
+                    self.peers.poison.do_send(Poison { number, reason });
+                }
             }
         }
         // What it had committed it may not have told.

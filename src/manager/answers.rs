@@ -9,9 +9,6 @@ use crate::{
     twin::{Candidate, Rows, SelectError, Selection, Tell, query_answer},
 };
 
-/// Room in a packet for what stands around topic and payload.
-const PACKET_OVERHEAD: usize = 256;
-
 impl TwinActor {
     /// Where and how something is told, as it follows from an entry of the inbox.
     pub(super) fn publish(
@@ -38,11 +35,11 @@ impl TwinActor {
                     None => (ThingTopic::TwinUpd, payload, "twin"),
                 };
                 match ask {
-                    Some(ask) if self.is_too_large(&payload) => {
+                    Some(ask) if !ask.of_group && payload.len() > self.common.room() => {
                         let message = format!(
-                            "the {what} has {} bytes, more than the broker takes in one packet ({})",
+                            "the {what} has {} bytes, more than go to the broker in one packet ({})",
                             payload.len(),
-                            self.common.maximum_packet.get()
+                            self.common.room()
                         );
                         self.problem(ask, Code::TooLarge, message, entry)
                     }
@@ -70,10 +67,6 @@ impl TwinActor {
         Ok(query_answer(select, ask.query.as_ref(), &[&rows]))
     }
 
-    fn is_too_large(&self, payload: &str) -> bool {
-        payload.len() + PACKET_OVERHEAD > self.common.maximum_packet.get()
-    }
-
     pub(super) fn problem(
         &self,
         ask: &Ask,
@@ -81,6 +74,10 @@ impl TwinActor {
         message: String,
         entry: Option<u64>,
     ) -> Vec<Publish> {
+        if ask.of_group {
+            log::debug!("{}: not taken: {message}", self.id);
+            return Vec::new();
+        }
         let problem = Problem { query: ask.query.clone(), code, message };
         self.answer(ThingTopic::TwinRes, problem.to_payload(), Some(ask), entry)
     }

@@ -11,6 +11,10 @@ pub struct Counters {
     pub applied: u64,
     /// Publishes about twins.
     pub told: u64,
+    /// SETs of groups that all their members are through with.
+    pub group_sets: u64,
+    /// Queries of groups that were answered.
+    pub group_queries: u64,
     /// Client requests answered with an error.
     pub errors: u64,
     /// Reports that were none.
@@ -72,6 +76,8 @@ impl Stats {
             ("merged", own.merged, was.merged),
             ("told", own.told, was.told),
             ("sent again", own.retried, was.retried),
+            ("SETs of groups", own.group_sets, was.group_sets),
+            ("queries of groups", own.group_queries, was.group_queries),
             ("answered with an error", own.errors, was.errors),
             ("bad reports", own.bad_reports, was.bad_reports),
             ("set aside", own.poisoned, was.poisoned),

@@ -1,5 +1,4 @@
-//! What is said to the manager itself: it is a thing, with a state and no twin. And what is said to
-//! groups, as far as the manager answers it.
+//! What is said to the manager itself: it is a thing, with a state and no twin.
 
 use actix::prelude::*;
 
@@ -10,10 +9,7 @@ use super::{
 };
 use crate::{
     mqtt::{Arrived, Count, Done},
-    protocol::{
-        Code, GroupName, GroupTopic, Problem, SetRequest, ThingTopic, Topic, delete_answer,
-        parse_delete,
-    },
+    protocol::{Code, Problem, SetRequest, ThingTopic, Topic, delete_answer, parse_delete},
     store,
     twin::{Twin, query_answer},
 };
@@ -81,30 +77,6 @@ impl Router {
         self.peers.done.do_send(Done(message.place.number));
     }
 
-    pub(super) fn about_group(&mut self, name: &GroupName, kind: GroupTopic, message: &Arrived) {
-        match kind {
-            GroupTopic::Ping if name.as_str() == "ALL" => {
-                let pong = Topic::Thing(self.settings.id.clone(), ThingTopic::Pong);
-                self.publish(pong, message.payload.clone(), None, None);
-            }
-            GroupTopic::TwinGet | GroupTopic::TwinSet => {
-                let problem = self.no_groups(&message.payload);
-                let topic = Topic::Group(name.clone(), GroupTopic::TwinRes);
-                let entry = Some(message.place.number);
-                self.publish_problem(topic, &problem, message.respond.clone(), entry);
-            }
-            GroupTopic::Ping | GroupTopic::TwinRes => self.counters.ignored += 1,
-        }
-        self.peers.done.do_send(Done(message.place.number));
-    }
-
-    /// What a group's request is answered: what is wrong with it, or that groups are to come.
-    fn no_groups(&self, payload: &[u8]) -> Problem {
-        let unprocessable =
-            |query| Problem { query, code: Code::Unprocessable, message: NO_GROUPS.to_owned() };
-        parse_delete(payload, self.settings.payload_limit).map_or_else(|bad| bad, unprocessable)
-    }
-
     pub(super) fn tell_own_state(&mut self) {
         let topic = Topic::Thing(self.settings.id.clone(), ThingTopic::StateUpd);
         self.publish(topic, self.own.to_payload().into_bytes().into(), None, None);
@@ -141,5 +113,3 @@ impl Router {
         self.publish(topic, payload.into(), None, None);
     }
 }
-
-const NO_GROUPS: &str = "this manager does not know groups yet; ask each thing's twin";

@@ -2,9 +2,10 @@
 //! of it.
 //!
 //! The [`Router`] is the only one that knows which things' twins are in memory, which deltas are to
-//! be sent again, and how many things are being restored. An actor for each thing
-//! (`twin_actor.rs`) is the only one that holds its twin, and what is to be told of it once that is
-//! committed. Whom they talk to is given to them as [`Peers`].
+//! be sent again, how many things are being restored, and which SETs of groups are being done. An actor
+//! for each thing (`twin_actor.rs`) is the only one that holds its twin, and what is to be told of it once
+//! that is committed. Another one (`group_actor.rs`) knows who is a member of which group. Whom they talk to
+//! is given to them as [`Peers`].
 
 mod again;
 mod allowance;
@@ -13,6 +14,10 @@ mod counters;
 mod decode;
 mod doubles;
 mod flood;
+mod group_actor;
+mod group_sets;
+mod groups;
+mod hears;
 mod me;
 mod nag;
 mod own_state;
@@ -33,7 +38,9 @@ use serde_json::Value;
 use crate::{
     mqtt::{AsksFirst, Count, Done, HandOnAgain, Parked, Place, Poison, Publish, Respond},
     protocol::{Query, ThingId, Timestamp},
-    store::{self, Commit, ForgetBefore, ListUnsettled, Load, SaveSession, Told},
+    store::{
+        self, Commit, ForgetBefore, ListMembers, ListUnsettled, Load, SaveSession, Select, Told,
+    },
     twin::{Event, Moment, Outcome, Refusal, Retry, Rules, Twin},
 };
 
@@ -83,6 +90,10 @@ pub struct Peers {
     pub commit: Recipient<Commit>,
     /// Lists those that are not settled.
     pub unsettled: Recipient<ListUnsettled>,
+    /// Lists the members of groups.
+    pub members: Recipient<ListMembers>,
+    /// Asks queries of many twins.
+    pub select: Recipient<Select>,
     /// Remembers the session at the broker.
     pub session: Recipient<SaveSession>,
     /// Publishes.
@@ -149,6 +160,8 @@ pub(crate) struct Ask {
     /// The session at the broker in which it asks.
     session: i64,
     respond: Option<Respond>,
+    /// Whether it is a group that is asked: its answer says what came of each member.
+    of_group: bool,
 }
 
 /// A thing's oldest event under way is done: committed, and handed to the bridge.
@@ -172,7 +185,10 @@ pub(crate) struct Finished {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Handling {
     /// It was applied.
-    Applied,
+    Applied {
+        /// Whether that changed the twin.
+        changed: bool,
+    },
     /// A client's request was refused.
     Refused,
     /// A thing's report was refused: the topic, and why.
@@ -200,6 +216,17 @@ pub(crate) struct Shared {
     peers: Peers,
     /// The router, which is told of each event that is finished.
     finished: Recipient<Finished>,
+}
+
+impl Shared {
+    /// The largest payload that the broker takes: MQTT has a largest packet, too.
+    fn room(&self) -> usize {
+        /// The most that MQTT can say of what remains of a packet behind its first byte.
+        const LARGEST: usize = 268_435_455;
+        /// Room in a packet for what stands around the payload: two ids of 80 bytes, a response topic, and some.
+        const AROUND: usize = 256;
+        self.maximum_packet.get().min(LARGEST).saturating_sub(AROUND)
+    }
 }
 
 /// What [`Shared`] is held by.

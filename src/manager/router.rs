@@ -11,30 +11,31 @@ use std::{
 use actix::prelude::*;
 
 use super::{
-    Ask, Counters, DatabaseAway, Finished, Handling, Happened, ManagerSettings, Peers, Shared,
+    Ask, Counters, Happened, ManagerSettings, Peers, Shared,
     again::{Recovering, own, resumed},
     allowance::Allowance,
     counters::Stats,
     decode::{Asked, Decoded, decode},
+    groups::Groups,
     nag::Nag,
     own_state::OwnState,
     restores::Restores,
     retries::Retries,
-    things::{Things, UnderWay},
+    things::Things,
     twin_actor::TwinActor,
 };
 use crate::{
-    mqtt::{self, About, Acked, Arrived, AsksFirst, Done, Link, Parked, Poison},
+    mqtt::{self, Arrived, Parked},
     protocol::{ThingId, ThingTopic, Timestamp, Topic},
-    store::{Health, ListUnsettled, SaveSession, Unsettled},
+    store::ListUnsettled,
     twin::Event,
 };
 
 /// How often planned things are looked at.
-const TICK: Duration = Duration::from_millis(100);
+pub(super) const TICK: Duration = Duration::from_millis(100);
 
 /// How often the manager tells how many twins there are, at most.
-const OWN_STATE: Duration = Duration::from_secs(1);
+pub(super) const OWN_STATE: Duration = Duration::from_secs(1);
 
 /// How many unsettled things are asked of the database at once.
 const PAGE: usize = 500;
@@ -47,9 +48,10 @@ pub struct Router {
     pub(super) shared: Option<Rc<Shared>>,
     pub(super) things: Things,
     restores: Restores,
+    pub(super) groups: Groups,
     /// Things of which something waits because they report too often.
     slowed: BTreeSet<ThingId>,
-    retries: Retries,
+    pub(super) retries: Retries,
     pub(super) nag: Nag,
     pub(super) own: OwnState,
     pub(super) told_own: Option<OwnState>,
@@ -59,7 +61,7 @@ pub struct Router {
     /// Whether the broker is there: while it is not, nothing is sent again.
     pub(super) is_up: bool,
     pub(super) away: bool,
-    resuming: Resuming,
+    pub(super) resuming: Resuming,
     /// Things whose last change, in an earlier life, may not have been told: each is told again, before
     /// anything new of it, or once what was left in the inbox is over.
     pub(super) untold: BTreeSet<ThingId>,
@@ -75,11 +77,11 @@ pub struct Router {
 
 /// The look at each unsettled thing after a start, or after the session was lost.
 #[derive(Debug, Default)]
-struct Resuming {
+pub(super) struct Resuming {
     /// Things of the page that have not been looked at.
-    page: VecDeque<ThingId>,
+    pub(super) page: VecDeque<ThingId>,
     /// How many pages are on their way from the database. Only the last one asked for counts.
-    asked: usize,
+    pub(super) asked: usize,
 }
 
 impl Router {
@@ -88,6 +90,7 @@ impl Router {
     pub fn new(settings: ManagerSettings, peers: Peers) -> Self {
         Self {
             things: Things::new(settings.thing_rate),
+            groups: Groups::default(),
             slowed: BTreeSet::new(),
             restores: Restores::new(settings.restores),
             retries: Retries::default(),
@@ -113,6 +116,15 @@ impl Router {
     }
 
     pub(super) fn route(&mut self, message: Arrived, ctx: &mut Context<Self>) {
+        if self.is_behind_a_set(&message) {
+            self.hold(message);
+        } else {
+            self.route_now(message, ctx);
+        }
+    }
+
+    /// Takes a message on whose turn it is.
+    pub(super) fn route_now(&mut self, message: Arrived, ctx: &mut Context<Self>) {
         match message.topic.clone() {
             Topic::Thing(id, kind) if id == self.settings.id => self.about_me(kind, &message),
             Topic::Thing(id, _) if self.has_ended(&id) => {
@@ -124,7 +136,7 @@ impl Router {
                     self.go_on_after(&id, ctx);
                 }
             }
-            Topic::Group(name, kind) => self.about_group(&name, kind, &message),
+            Topic::Group(group, kind) => self.about_group(group, kind, message, ctx),
         }
     }
 
@@ -149,18 +161,26 @@ impl Router {
                     select: select.map(Arc::from),
                     session,
                     respond,
+                    of_group: false,
                 });
-                if place.epoch >= self.settings.epoch && self.untold.remove(&id) {
-                    self.send(id.clone(), resumed(at, session, true), ctx);
-                }
+                self.take_sets_before(&id, place.number, ctx);
                 let place = Some(place);
-                self.send(id, Happened { place, event, ask, at, session, merged: vec![] }, ctx);
+                self.hand_on(id, Happened { place, event, ask, at, session, merged: vec![] }, ctx);
             }
             Err(problem) => {
                 let topic = Topic::Thing(id, ThingTopic::TwinRes);
                 self.answer_problem(topic, &problem, respond, place.number);
             }
         }
+    }
+
+    /// Sends on what a message brings, behind what an earlier life of the manager may not have told.
+    pub(super) fn hand_on(&mut self, id: ThingId, happened: Happened, ctx: &mut Context<Self>) {
+        let is_new = happened.place.is_some_and(|place| place.epoch >= self.settings.epoch);
+        if is_new && self.untold.remove(&id) {
+            self.send(id.clone(), resumed(happened.at, happened.session, true), ctx);
+        }
+        self.send(id, happened, ctx);
     }
 
     /// Sends an event to the thing's actor, at the thing's rate; a restore waits for its turn, and so does what
@@ -214,7 +234,7 @@ impl Router {
         }
     }
 
-    fn shared(&mut self, ctx: &mut Context<Self>) -> Rc<Shared> {
+    pub(super) fn shared(&mut self, ctx: &mut Context<Self>) -> Rc<Shared> {
         let shared = self.shared.get_or_insert_with(|| {
             Rc::new(Shared {
                 rules: self.settings.rules.clone(),
@@ -243,8 +263,17 @@ impl Router {
         }
     }
 
+    /// Gives back the places of a thing's group SETs once all of them is told.
+    pub(super) fn check_sets(&mut self, id: &ThingId) {
+        let Some(entry) = self.things.get(id) else { return };
+        if entry.set_untold == 0 && entry.under_way.iter().all(|under_way| !under_way.is_set) {
+            let places = std::mem::take(&mut entry.set_places);
+            self.leave_places(places);
+        }
+    }
+
     /// Gives back the places of a thing's restores once all of them is told.
-    fn check_restored(&mut self, id: &ThingId) {
+    pub(super) fn check_restored(&mut self, id: &ThingId) {
         let Some(entry) = self.things.get(id) else { return };
         if entry.restore_untold > 0 || entry.under_way.iter().any(|under_way| under_way.restores) {
             return;
@@ -255,12 +284,13 @@ impl Router {
     }
 
     /// Sends again what is due, and goes on looking at unsettled things.
-    fn tick(&mut self, ctx: &mut Context<Self>) {
+    pub(super) fn tick(&mut self, ctx: &mut Context<Self>) {
         // What is planned goes by the clock that never jumps.
         let (now, moment) = (mqtt::now(), Instant::now());
         for id in self.slowed.clone() {
             self.let_through(id, now);
         }
+        self.go_on_with_sets(ctx);
         let Some(session) = self.session else { return };
         self.allowance.grow(now);
         while self.is_up && self.allowance.has_one() {
@@ -282,129 +312,9 @@ impl Router {
         self.things.retire(moment, self.settings.idle, self.settings.cache);
     }
 
-    fn ask_unsettled(&mut self, after: Option<ThingId>, ctx: &mut Context<Self>) {
+    pub(super) fn ask_unsettled(&mut self, after: Option<ThingId>, ctx: &mut Context<Self>) {
         self.resuming.asked += 1;
         let reply = ctx.address().recipient();
         self.peers.unsettled.do_send(ListUnsettled { after, limit: PAGE, reply });
-    }
-}
-
-impl Actor for Router {
-    type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.run_interval(TICK, Self::tick);
-        ctx.run_interval(OWN_STATE, |router, _| {
-            router.own_state_tick();
-            router.look_for_ended();
-        });
-        ctx.run_interval(self.settings.stats, |router, ctx| router.stats_tick(ctx));
-    }
-}
-
-impl Handler<Arrived> for Router {
-    type Result = ();
-
-    fn handle(&mut self, message: Arrived, ctx: &mut Self::Context) {
-        self.route(message, ctx);
-    }
-}
-
-impl Handler<Finished> for Router {
-    type Result = ();
-
-    fn handle(&mut self, finished: Finished, _: &mut Self::Context) {
-        let Finished { id, generation, published, told, retry, things, result } = finished;
-        self.own.things = self.own.things.saturating_add_signed(things);
-        self.counters.told += published as u64;
-        let mut poison = None;
-        match result {
-            Handling::Applied => self.counters.applied += 1,
-            Handling::Repeated => self.counters.repeated += 1,
-            Handling::Poisoned(reason) => {
-                self.counters.poisoned += 1;
-                poison = Some(reason);
-            }
-            Handling::Unstorable => self.counters.unstorable += 1,
-            Handling::Refused => self.counters.errors += 1,
-            Handling::Bad(reason) => self.complain(&id, &reason),
-        }
-        self.retries.follow(&id, retry, Instant::now());
-        // What an actor said that has ended is not about what its successor has under way.
-        let entry = self.things.get(&id).filter(|entry| entry.generation == generation);
-        let Some(entry) = entry else { return };
-        entry.untold += published;
-        entry.told = told.or(entry.told);
-        if let Some(UnderWay { numbers, restores }) = entry.under_way.pop_front() {
-            if restores {
-                entry.restore_untold = entry.untold;
-            }
-            for number in numbers {
-                match poison.clone() {
-                    Some(reason) => self.peers.poison.do_send(Poison { number, reason }),
-                    None => self.peers.done.do_send(Done(number)),
-                }
-            }
-        }
-        self.check_told(&id);
-        self.check_restored(&id);
-    }
-}
-
-impl Handler<Acked> for Router {
-    type Result = ();
-
-    fn handle(&mut self, Acked(About { id, generation }): Acked, _: &mut Self::Context) {
-        let entry = self.things.get(&id).filter(|entry| entry.generation == generation);
-        if let Some(entry) = entry {
-            entry.untold = entry.untold.saturating_sub(1);
-            entry.restore_untold = entry.restore_untold.saturating_sub(1);
-        }
-        self.check_told(&id);
-        self.check_restored(&id);
-    }
-}
-
-impl Handler<Link> for Router {
-    type Result = ();
-
-    /// A new session, or the first: each unsettled thing is looked at.
-    fn handle(&mut self, link: Link, ctx: &mut Self::Context) {
-        self.is_up = matches!(link, Link::Up { .. });
-        let Link::Up { session, maximum_packet } = link else { return };
-        let most = maximum_packet.and_then(|most| usize::try_from(most).ok());
-        self.shared(ctx).maximum_packet.set(most.unwrap_or(usize::MAX));
-        if self.session == Some(session) {
-            return;
-        }
-        self.session = Some(session);
-        self.peers.session.do_send(SaveSession(session));
-        self.resuming.page.clear();
-        self.ask_unsettled(None, ctx);
-    }
-}
-
-impl Handler<Unsettled> for Router {
-    type Result = ();
-
-    fn handle(&mut self, Unsettled(page): Unsettled, _: &mut Self::Context) {
-        self.resuming.asked = self.resuming.asked.saturating_sub(1);
-        if self.resuming.asked == 0 {
-            self.resuming.page.extend(page);
-        }
-    }
-}
-
-impl Handler<Health> for Router {
-    type Result = ();
-
-    fn handle(&mut self, health: Health, _: &mut Self::Context) {
-        self.away = matches!(health, Health::Away(_));
-        self.peers.asks_first.do_send(AsksFirst(self.away));
-        if self.away {
-            for (_, entry) in self.things.busy() {
-                entry.actor.do_send(DatabaseAway);
-            }
-        }
     }
 }

@@ -7,7 +7,7 @@ use tokio::time::timeout;
 use super::*;
 use crate::{
     mqtt::{About, Acked, Arrived, Destination, Link},
-    store::{Applied, Committed, Loaded, Unsettled},
+    store::{Applied, Committed, Loaded, Members, Unsettled},
 };
 
 /// How long anything may take.
@@ -36,6 +36,33 @@ impl Handler<EndOf> for Router {
 
     fn handle(&mut self, EndOf(id): EndOf, _: &mut Context<Self>) -> Self::Result {
         let actor = self.things.get(&id).unwrap().actor.clone();
+        actor.do_send(End);
+        Box::pin(async move {
+            while actor.connected() {
+                tokio::task::yield_now().await;
+            }
+        })
+    }
+}
+
+impl Handler<End> for group_actor::GroupActor {
+    type Result = ();
+
+    fn handle(&mut self, End: End, _: &mut Context<Self>) {
+        panic!("the end of an actor, as the test wants it");
+    }
+}
+
+/// Has the actor of groups end, and waits until it has.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct EndOfGroups;
+
+impl Handler<EndOfGroups> for Router {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, EndOfGroups: EndOfGroups, ctx: &mut Context<Self>) -> Self::Result {
+        let actor = self.group_actor(ctx);
         actor.do_send(End);
         Box::pin(async move {
             while actor.connected() {
@@ -101,7 +128,20 @@ hears! {
     Told: |told| format!("told {}", told.id),
     ForgetBefore: |_| "forget".to_owned(),
     SaveSession: |_| "session".to_owned(),
+    Select: |_| "select".to_owned(),
     AsksFirst: |_| "asks first".to_owned(),
+}
+
+/// Two are in every group.
+impl Handler<ListMembers> for Others {
+    type Result = ();
+
+    fn handle(&mut self, list: ListMembers, _: &mut Context<Self>) {
+        self.hear(format!("members of {}", list.group));
+        let members = ["a", "other"].map(|id| id.parse().unwrap());
+        let (group, members) = (list.group, Ok(Arc::from(members)));
+        list.reply.do_send(Members { group, members, skipped: Vec::new() });
+    }
 }
 
 impl Handler<Load> for Others {
@@ -176,6 +216,8 @@ impl World {
             load: others.clone().recipient(),
             commit: others.clone().recipient(),
             unsettled: others.clone().recipient(),
+            members: others.clone().recipient(),
+            select: others.clone().recipient(),
             session: others.clone().recipient(),
             publish: others.clone().recipient(),
             done: others.clone().recipient(),
@@ -214,6 +256,30 @@ impl World {
             place: Place { epoch: 1, number },
             topic: "TNG/a/TWIN/SET".parse().unwrap(),
             payload: format!(r#"{{"set":{{"n":{number}}}}}"#).into_bytes().into(),
+            respond: None,
+            at: Timestamp(0),
+            session: 1,
+        });
+    }
+
+    /// A SET of a group in which the thing is with another one.
+    fn set_group(&self, number: u64) {
+        self.router.do_send(Arrived {
+            place: Place { epoch: 1, number },
+            topic: "GRP/g/TWIN/SET".parse().unwrap(),
+            payload: format!(r#"{{"set":{{"n":{number}}}}}"#).into_bytes().into(),
+            respond: None,
+            at: Timestamp(0),
+            session: 1,
+        });
+    }
+
+    /// A query of that group.
+    fn get_group(&self, number: u64) {
+        self.router.do_send(Arrived {
+            place: Place { epoch: 1, number },
+            topic: "GRP/g/TWIN/GET".parse().unwrap(),
+            payload: Arc::new([]),
             respond: None,
             at: Timestamp(0),
             session: 1,
@@ -322,4 +388,49 @@ async fn what_two_actors_ended_with_is_set_aside_and_the_next_goes_on() {
         world.next().await,
         ["load after commits", "TNG/a/TWIN/UPD of Some(2) by actor 4", "done 2"]
     );
+}
+
+#[actix::test]
+async fn a_groups_set_that_an_actor_had_when_it_ended_is_taken_by_another_in_its_place() {
+    let world = World::new();
+    world.commits_are_answered(false).await;
+    world.set(1);
+    world.set_group(2);
+    assert_eq!(world.next().await, ["load", "members of g", "load"]);
+    // Both members have it by now.
+    world.set(3);
+    world.end_the_actor().await;
+    world.set(4);
+    assert_eq!(world.next().await, ["again [1, 3, 4]"]);
+    world.commits_are_answered(true).await;
+    [1, 3, 4].into_iter().for_each(|number| world.set(number));
+    let mut words = world.next::<10>().await.to_vec();
+    words.retain(|word| word != "TNG/other/TWIN/UPD of Some(2) by actor 3");
+    assert_eq!(
+        words,
+        [
+            "load after commits",
+            "TNG/a/TWIN/UPD of Some(1) by actor 5",
+            "TNG/a/TWIN/UPD of Some(2) by actor 5",
+            "TNG/a/TWIN/UPD of Some(3) by actor 5",
+            "TNG/a/TWIN/UPD of Some(4) by actor 5",
+            "done 1",
+            "done 2",
+            "done 3",
+            "done 4",
+        ]
+    );
+}
+
+#[actix::test]
+async fn the_end_of_the_actor_of_groups_costs_its_queries_and_no_set() {
+    let world = World::new();
+    world.get_group(1);
+    assert_eq!(world.next().await, ["members of g", "select"]);
+    world.router.send(EndOfGroups).await.unwrap();
+    assert_eq!(world.next().await, ["GRP/g/TWIN/RES of Some(1) by actor 0", "done 1"]);
+    world.set_group(2);
+    let words = world.next::<6>().await;
+    assert_eq!(words[0], "members of g");
+    assert!(words.contains(&"done 2".to_owned()), "{words:?}");
 }

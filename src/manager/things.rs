@@ -20,6 +20,8 @@ pub(super) struct UnderWay {
     /// The numbers of its messages in the inbox.
     pub(super) numbers: Vec<u64>,
     pub(super) restores: bool,
+    /// Whether it is a group's SET.
+    pub(super) is_set: bool,
 }
 
 /// A thing whose twin is in memory.
@@ -43,6 +45,10 @@ pub(super) struct Entry {
     pub(super) restore_untold: usize,
     /// Restores that have a place: it is given back when everything of them is told.
     pub(super) restoring: usize,
+    /// Publishes up to the last group SET's that the broker has not acknowledged.
+    pub(super) set_untold: usize,
+    /// Group SETs that have a place, likewise.
+    pub(super) set_places: usize,
     last_used: Instant,
 }
 
@@ -51,8 +57,9 @@ impl Entry {
     pub(super) fn hand_over(&mut self, happened: Happened) {
         let restores = happened.event == Event::Connected;
         self.restoring += usize::from(restores);
+        let is_set = happened.ask.as_ref().is_some_and(|ask| ask.of_group);
         let numbers = happened.numbers().collect();
-        self.under_way.push_back(UnderWay { numbers, restores });
+        self.under_way.push_back(UnderWay { numbers, restores, is_set });
         self.actor.do_send(happened);
     }
 
@@ -108,6 +115,8 @@ impl Things {
             told: None,
             restore_untold: 0,
             restoring: 0,
+            set_untold: 0,
+            set_places: 0,
             last_used: now,
         });
         entry.last_used = now;

@@ -100,7 +100,8 @@ impl TwinActor {
         }
         let is_get = event == Event::Get;
         if is_get && ask.is_none() {
-            return self.failed(None, Code::Unavailable, String::new(), Handling::Applied, entry);
+            let nothing = Handling::Applied { changed: false };
+            return self.failed(None, Code::Unavailable, String::new(), nothing, entry);
         }
         let tells_again = matches!(event, Event::Resumed { untold: true });
         let moment = Moment { now: at, session, rules: &self.common.rules };
@@ -134,7 +135,8 @@ impl TwinActor {
             | Event::Resumed { .. }
             | Event::RetryDue(_) => None,
         };
-        let tell = tell.filter(|_| ask.is_some());
+        // Nobody waits for a member's own answer to its group's SET.
+        let tell = tell.filter(|_| ask.is_some_and(|ask| !ask.of_group));
         Held {
             revision: self.twin.revision(),
             entry,
@@ -170,7 +172,7 @@ impl TwinActor {
             tells: outcome.commit == Some(twin::Commit::Put),
             retry: outcome.retry,
             things,
-            result: Handling::Applied,
+            result: Handling::Applied { changed: outcome.commit.is_some() },
             ask,
             is_get: false,
         }
@@ -279,7 +281,7 @@ fn words_of(panic: &(dyn std::any::Any + Send)) -> String {
 }
 
 /// What a client is told when the core panics on its request.
-const INTERNAL: &str = "the manager has a fault; this request was not done";
+pub(super) const INTERNAL: &str = "the manager has a fault; this request was not done";
 
 /// What a client is told when the database is away.
 pub(super) const AWAY: &str = "the database is away; ask again later";

@@ -140,7 +140,11 @@ mod tests {
         for (payload, code, message) in [
             (r#"{"set":{},"from":"a","query":7}"#, 400, "from is a string, not an array of ids"),
             (r#"{"set":{},"from":null,"query":7}"#, 400, "from is null, not an array of ids"),
-            (r#"{"set":{},"from":[1],"query":7}"#, 400, "a member of from is a number, not a string"),
+            (
+                r#"{"set":{},"from":[1],"query":7}"#,
+                400,
+                "a member of from is a number, not a string",
+            ),
             (r#"{"from":[],"query":7}"#, 400, "the payload has no set, delta or state"),
             (r#"{"set":[],"query":7}"#, 400, "set is an array, not an object"),
         ] {

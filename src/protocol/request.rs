@@ -51,7 +51,9 @@ impl SetRequest {
         }
     }
 
-    fn members_of(mut object: Map<String, Value>) -> Result<(Map<String, Value>, Option<u64>), Bad> {
+    fn members_of(
+        mut object: Map<String, Value>,
+    ) -> Result<(Map<String, Value>, Option<u64>), Bad> {
         let named = ["set", "delta", "state"].into_iter().find(|name| object.contains_key(*name));
         let name = named.ok_or(Bad::Missing("set, delta or state"))?;
         let mut members = match object.remove(name) {

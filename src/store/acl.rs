@@ -49,7 +49,8 @@ impl From<Stored> for AclRow {
         };
         let allows = is(&row.permission, &["allow", "1"]);
         // SQLite checks no text: what is none names nobody.
-        let text = |bytes: Option<Vec<u8>>| bytes.map(|text| String::from_utf8(text).unwrap_or_default());
+        let text =
+            |bytes: Option<Vec<u8>>| bytes.map(|text| String::from_utf8(text).unwrap_or_default());
         Self {
             id: row.id,
             allows: (allows || is(&row.permission, &["deny", "0"])).then_some(allows),

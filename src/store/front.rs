@@ -10,7 +10,8 @@ use actix::prelude::*;
 use tokio::sync::oneshot;
 
 use super::{
-    Commit, Count, Counters, Finish, ForgetBefore, Health, ListMembers, ListUnsettled, Load, SaveSession, Select, StoreSettings, Told,
+    Commit, Count, Counters, Finish, ForgetBefore, Health, ListMembers, ListUnsettled, Load,
+    SaveSession, Select, StoreSettings, Told,
     asker::{Asker, Question},
     committer::{self, Committer},
     lane::{Lane, Report, Work},

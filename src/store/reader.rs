@@ -126,9 +126,7 @@ impl Work for Reader {
 /// Who is a member of a group. That the table is none of the broker's is an answer, too: waiting does not mend it.
 fn members(db: &mut Db, group: &GroupName) -> QueryResult<Members> {
     let (members, skipped) = match acl::membership(db, group) {
-        Ok(membership) => {
-            (Ok(membership.members().cloned().collect()), membership.skipped)
-        }
+        Ok(membership) => (Ok(membership.members().cloned().collect()), membership.skipped),
         Err(error) => match Fault::sort(error.to_string()) {
             Fault::Refused(reason) => (Err(reason), Vec::new()),
             Fault::Lost(_) | Fault::Away(_) => return Err(error),

@@ -82,7 +82,8 @@ fn evaluate(chunk: &Chunk, selection: &Selection<'_>, stored: Vec<Stored>) -> Pa
     let stored = stored.into_iter().map(|row| (row.0.clone(), record(row)));
     let stored: HashMap<String, Record> = stored.collect();
     let before = chunk.before.iter().map(|rows| rows.count()).sum();
-    let room = chunk.before.iter().fold(select.limit, |room, rows| room.saturating_sub(rows.bytes()));
+    let room =
+        chunk.before.iter().fold(select.limit, |room, rows| room.saturating_sub(rows.bytes()));
     let mut rows = Rows::behind(before, &select.query);
     let mut unreadable = Vec::new();
     for id in chunk.ids() {
@@ -91,7 +92,9 @@ fn evaluate(chunk: &Chunk, selection: &Selection<'_>, stored: Vec<Stored>) -> Pa
         match selection.row(Candidate { id: id.as_str(), record, online }) {
             Ok(Some(row)) => rows.push(&row),
             Ok(None) => {}
-            Err(error @ SelectError::Document(_)) => unreadable.push((id.clone(), error.to_string())),
+            Err(error @ SelectError::Document(_)) => {
+                unreadable.push((id.clone(), error.to_string()))
+            }
             Err(error @ SelectError::TooLarge) => {
                 return Part::Failed(SelectFault::TooLarge(format!("{id}: {error}")));
             }

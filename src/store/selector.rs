@@ -89,7 +89,8 @@ impl Selector {
 
     /// Takes in what came of a chunk. One that failed for the database's sake is tried again.
     pub(super) fn finished(&mut self, report: Report<Reader>, now: Instant) {
-        let Some((Read::Select(chunk), Ok(Found::Part(part)))) = self.lane.finish(report, now) else {
+        let Some((Read::Select(chunk), Ok(Found::Part(part)))) = self.lane.finish(report, now)
+        else {
             return;
         };
         // What was let go of meanwhile is not asked any more.

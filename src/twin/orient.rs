@@ -111,9 +111,9 @@ impl Kind {
     fn see(&mut self, value: &Value) {
         let is_whole = value.is_i64() || value.is_u64();
         // To pandas a whole number beyond 64 bits is an object.
-        let is_number = value.as_number().is_some_and(|number| {
-            is_whole || number.as_str().contains(['.', 'e', 'E'])
-        });
+        let is_number = value
+            .as_number()
+            .is_some_and(|number| is_whole || number.as_str().contains(['.', 'e', 'E']));
         self.all_bool &= value.is_boolean();
         self.all_whole &= is_whole;
         self.all_numbers &= is_number || value.is_null();

@@ -122,6 +122,8 @@ fn run(config: Config, apply: Apply) -> (Addr<Bridge>, Addr<Store>) {
         load: store.clone().recipient(),
         commit: store.clone().recipient(),
         unsettled: store.clone().recipient(),
+        members: store.clone().recipient(),
+        select: store.clone().recipient(),
         session: store.clone().recipient(),
         count_commits: store.clone().recipient(),
         told: store.clone().recipient(),

@@ -10,6 +10,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod groups;
 mod replay;
 mod tapes;
 
@@ -359,17 +360,6 @@ async fn a_query_is_answered_where_the_client_wants_it_and_tells_the_thing_nothi
     let told = service.published().into_iter().filter(|(topic, _)| !topic.starts_with("TNG/mgr"));
     let told: Vec<_> = told.map(|(topic, _)| topic).collect();
     assert_eq!(told.len(), 6, "the update, five answers, and nothing to a thing: {told:?}");
-}
-
-#[actix_rt::test]
-async fn what_is_not_answered_yet_says_so() {
-    let mut service = Service::start(settings());
-    service.send("GRP/g/TWIN/GET", json!({"query": 6}));
-    service.send("GRP/g/TWIN/SET", "nope");
-    service.all_done().await;
-    let codes: Vec<_> =
-        service.on("GRP/g/TWIN/RES").iter().map(|answer| answer["error"]["code"].clone()).collect();
-    assert_eq!(codes, [422, 400]);
 }
 
 #[actix_rt::test]

@@ -16,8 +16,8 @@ use twinthing::{
     },
     protocol::{ThingId, Timestamp},
     store::{
-        self, Applied, Change, Commit, Committed, ForgetBefore, ListUnsettled, Load, Loaded, Row,
-        SaveSession, Told, Unsettled,
+        self, Applied, Change, Commit, Committed, ForgetBefore, ListMembers, ListUnsettled, Load,
+        Loaded, Members, Row, SaveSession, Select, Told, Unsettled,
     },
     twin::{Rules, Twin},
 };
@@ -42,6 +42,11 @@ pub struct Heard {
     pub holds_commits: bool,
     pub holds_loads: Option<Vec<Load>>,
     pub refuses: Option<String>,
+    /// The members of each group; another one has none.
+    pub members: HashMap<String, Result<Vec<ThingId>, String>>,
+    pub lists: Vec<String>,
+    pub holds_lists: Option<Vec<ListMembers>>,
+    pub selects: Vec<Select>,
     pub holds_acks: bool,
     pub router: Option<Addr<Router>>,
 }
@@ -211,6 +216,32 @@ impl Handler<ListUnsettled> for Recorder {
     }
 }
 
+impl Handler<ListMembers> for Recorder {
+    type Result = ();
+
+    fn handle(&mut self, list: ListMembers, _: &mut Self::Context) {
+        let mut heard = self.0.lock().unwrap();
+        heard.lists.push(list.group.to_string());
+        if let Some(held) = &mut heard.holds_lists {
+            return held.push(list);
+        }
+        answer_list(&heard, list);
+    }
+}
+
+pub fn answer_list(heard: &Heard, ListMembers { group, reply }: ListMembers) {
+    let members = heard.members.get(group.as_str()).cloned().unwrap_or(Ok(Vec::new()));
+    reply.do_send(Members { group, members: members.map(Arc::from), skipped: Vec::new() });
+}
+
+impl Handler<Select> for Recorder {
+    type Result = ();
+
+    fn handle(&mut self, select: Select, _: &mut Self::Context) {
+        self.0.lock().unwrap().selects.push(select);
+    }
+}
+
 impl Handler<SaveSession> for Recorder {
     type Result = ();
 
@@ -270,6 +301,8 @@ impl Service {
             load: recorder.clone().recipient(),
             commit: recorder.clone().recipient(),
             unsettled: recorder.clone().recipient(),
+            members: recorder.clone().recipient(),
+            select: recorder.clone().recipient(),
             session: recorder.clone().recipient(),
             publish: recorder.clone().recipient(),
             done: recorder.clone().recipient(),

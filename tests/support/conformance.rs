@@ -17,10 +17,6 @@ use super::{
     values::same,
 };
 
-/// The beginnings of the names of the files that are played.
-///
-/// Groups are not answered yet: their files wait for that.
-pub const PLAYED: &[&str] = &["dev-", "val-", "set-", "get-", "mgr-"];
 /// The longest wait for what a step expects.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long nothing may come after a step before it counts as over.
@@ -111,15 +107,14 @@ impl Payload {
     }
 }
 
-/// Reads every conversation of the folder whose name begins with one of [`PLAYED`], in order of name.
-pub fn read_played(folder: &Path) -> Vec<Conversation> {
+/// Reads every conversation of the folder, in order of name.
+pub fn read_all(folder: &Path) -> Vec<Conversation> {
     let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let json = files.filter(|path| path.extension().is_some_and(|ending| ending == "json"));
     let named = json.map(|path| (path.file_stem().unwrap().to_str().unwrap().to_owned(), path));
-    let played: BTreeMap<_, _> =
-        named.filter(|(name, _)| PLAYED.iter().any(|start| name.starts_with(start))).collect();
+    let all: BTreeMap<_, _> = named.collect();
     let read = |(name, path)| Conversation::parse(name, &std::fs::read_to_string(path).unwrap());
-    played.into_iter().map(read).collect()
+    all.into_iter().map(read).collect()
 }
 
 impl Conversation {

@@ -134,6 +134,8 @@ fn connect(
         load: store.clone().recipient(),
         commit: store.clone().recipient(),
         unsettled: store.clone().recipient(),
+        members: store.clone().recipient(),
+        select: store.clone().recipient(),
         session: store.clone().recipient(),
         count_commits: store.clone().recipient(),
         told: store.clone().recipient(),

@@ -1,0 +1,376 @@
+//! What is said to groups, as far as the router has to do with it: a SET takes its place in the queue of each member
+//! before anything that came later is looked at.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+};
+
+use actix::prelude::*;
+use serde_json::Value;
+
+use super::{
+    DatabaseAway, Handling, Router,
+    group_actor::{Answered, AskMembers, GroupActor, GroupGet, Known, MembersOf, unknown},
+    group_sets::{GroupSet, GroupSets, Progress, Taken},
+    twin_actor::{AWAY, INTERNAL},
+};
+use crate::{
+    mqtt::{Arrived, Done, Poison, Respond},
+    protocol::{
+        Code, GroupName, GroupSetRequest, GroupTopic, Problem, SetOutcome, ThingId, ThingTopic,
+        Topic, parse_group_get,
+    },
+};
+
+/// The most members that have their turn at once, over all SETs, until what they are told is acknowledged. More
+/// would keep what others are told waiting, and gain nothing.
+const PLACES: usize = 200;
+
+/// The most SETs that are being done at once. Each message looks for its place among them.
+const SETS: usize = 100;
+
+/// The groups, as the router sees them.
+#[derive(Debug, Default)]
+pub(super) struct Groups {
+    actor: Option<Addr<GroupActor>>,
+    /// The SET that waits for who is to take it.
+    placing: Option<Placing>,
+    /// What came behind it.
+    held: VecDeque<Arrived>,
+    sets: GroupSets,
+    /// How many places are taken.
+    places: usize,
+    /// Queries that are being answered, by number.
+    gets: BTreeMap<u64, Asked>,
+}
+
+/// A SET that waits for who is to take it, and for others to be through.
+#[derive(Debug)]
+struct Placing {
+    group: GroupName,
+    message: Arrived,
+    request: GroupSetRequest,
+    members: Option<Known>,
+}
+
+/// Who asked a query.
+#[derive(Debug)]
+struct Asked {
+    group: GroupName,
+    mark: Option<Value>,
+    respond: Option<Respond>,
+}
+
+impl Router {
+    /// Whether a message has to wait for a SET before it to have its place.
+    pub(super) fn is_behind_a_set(&self, message: &Arrived) -> bool {
+        let Some(placing) = &self.groups.placing else { return false };
+        let is_later = message.place.number > placing.message.place.number;
+        is_later
+            && match &message.topic {
+                Topic::Thing(id, _) if *id == self.settings.id => false,
+                // These are told that the database is away.
+                Topic::Thing(_, ThingTopic::TwinGet) | Topic::Group(_, GroupTopic::TwinGet) => {
+                    !self.away
+                }
+                Topic::Thing(..) | Topic::Group(_, GroupTopic::TwinSet) => true,
+                Topic::Group(_, GroupTopic::TwinRes | GroupTopic::Ping) => false,
+            }
+    }
+
+    /// Has a message wait behind the SET that waits for its place.
+    pub(super) fn hold(&mut self, message: Arrived) {
+        self.groups.held.push_back(message);
+    }
+
+    pub(super) fn about_group(
+        &mut self,
+        group: GroupName,
+        kind: GroupTopic,
+        message: Arrived,
+        ctx: &mut Context<Self>,
+    ) {
+        match kind {
+            GroupTopic::TwinGet => self.get_of_group(group, message, ctx),
+            GroupTopic::TwinSet => self.set_of_group(group, message, ctx),
+            GroupTopic::Ping if group.as_str() == "ALL" => {
+                let pong = Topic::Thing(self.settings.id.clone(), ThingTopic::Pong);
+                self.publish(pong, message.payload, None, None);
+                self.peers.done.do_send(Done(message.place.number));
+            }
+            GroupTopic::Ping | GroupTopic::TwinRes => self.ignore(message.place.number),
+        }
+    }
+
+    fn get_of_group(&mut self, group: GroupName, message: Arrived, ctx: &mut Context<Self>) {
+        let Arrived { place, payload, respond, session, .. } = message;
+        let parsed = parse_group_get(&payload, self.settings.payload_limit);
+        let (query, mark) = match parsed {
+            Ok((_, query)) if self.away => {
+                let problem = Problem { query, code: Code::Unavailable, message: AWAY.to_owned() };
+                return self.answer_problem(res(group), &problem, respond, place.number);
+            }
+            Err(problem) => {
+                return self.answer_problem(res(group), &problem, respond, place.number);
+            }
+            Ok(parsed) => parsed,
+        };
+        let number = place.number;
+        let asked = Asked { group: group.clone(), mark: mark.clone(), respond: respond.clone() };
+        self.group_actor(ctx).do_send(GroupGet {
+            number,
+            group,
+            query: (*query).into(),
+            mark,
+            session,
+            respond,
+        });
+        self.groups.gets.insert(number, asked);
+    }
+
+    fn set_of_group(&mut self, group: GroupName, message: Arrived, ctx: &mut Context<Self>) {
+        match GroupSetRequest::parse(&message.payload, self.settings.payload_limit) {
+            Ok(request) => {
+                let number = message.place.number;
+                self.group_actor(ctx).do_send(AskMembers { number, group: group.clone() });
+                self.groups.placing = Some(Placing { group, message, request, members: None });
+            }
+            Err(problem) => {
+                let (respond, number) = (message.respond, message.place.number);
+                self.answer_problem(res(group), &problem, respond, number);
+            }
+        }
+    }
+
+    /// The actor that knows the groups: another one, if it has ended.
+    pub(super) fn group_actor(&mut self, ctx: &mut Context<Self>) -> Addr<GroupActor> {
+        if let Some(actor) = self.groups.actor.as_ref().filter(|actor| actor.connected()) {
+            return actor.clone();
+        }
+        let (me, shared) = (self.settings.id.clone(), self.shared(ctx));
+        let (members_of, answered) = (ctx.address().recipient(), ctx.address().recipient());
+        let actor = GroupActor::new(me, shared, members_of, answered).start();
+        self.groups.actor = Some(actor.clone());
+        actor
+    }
+
+    /// Notices that the actor which knows the groups has ended, and does again what it was at.
+    pub(super) fn look_for_ended_groups(&mut self, ctx: &mut Context<Self>) {
+        if self.groups.actor.as_ref().is_none_or(Addr::connected) {
+            return;
+        }
+        log::error!("the actor of groups has ended, with {} queries", self.groups.gets.len());
+        let actor = self.group_actor(ctx);
+        for (number, asked) in std::mem::take(&mut self.groups.gets) {
+            let Asked { group, mark: query, respond } = asked;
+            let problem = Problem { query, code: Code::Unavailable, message: INTERNAL.to_owned() };
+            self.answer_problem(res(group), &problem, respond, number);
+        }
+        if let Some(Placing { group, message, members: None, .. }) = &self.groups.placing {
+            actor.do_send(AskMembers { number: message.place.number, group: group.clone() });
+        }
+    }
+
+    /// Tells those who wait for an answer that the database is away.
+    pub(super) fn tell_groups_of_absence(&mut self, ctx: &mut Context<Self>) {
+        if let Some(actor) = &self.groups.actor {
+            actor.do_send(DatabaseAway);
+        }
+        for message in std::mem::take(&mut self.groups.held) {
+            if self.is_behind_a_set(&message) {
+                self.groups.held.push_back(message);
+            } else {
+                self.route_now(message, ctx);
+            }
+        }
+    }
+
+    /// Gives the SET that waits its place, if that can be, and lets go on what came behind it.
+    pub(super) fn place(&mut self, ctx: &mut Context<Self>) {
+        while let Some(placing) = self.groups.placing.take_if(|placing| placing.members.is_some()) {
+            let Placing { group, message, request, members } = placing;
+            if self.groups.sets.len() >= SETS {
+                self.groups.placing = Some(Placing { group, message, request, members });
+                break;
+            }
+            match members.unwrap_or_else(|| Ok([].into())) {
+                Ok(members) => self.put_in_place(group, message, request, &members),
+                Err(reason) => {
+                    let query = request.set.query;
+                    let message_ = unknown(&group, &reason);
+                    let problem = Problem { query, code: Code::Unavailable, message: message_ };
+                    self.answer_problem(
+                        res(group),
+                        &problem,
+                        message.respond,
+                        message.place.number,
+                    );
+                }
+            }
+            while self.groups.placing.is_none()
+                && let Some(message) = self.groups.held.pop_front()
+            {
+                self.route_now(message, ctx);
+            }
+        }
+        self.go_on_with_sets(ctx);
+    }
+
+    fn put_in_place(
+        &mut self,
+        group: GroupName,
+        message: Arrived,
+        request: GroupSetRequest,
+        all: &Arc<[ThingId]>,
+    ) {
+        let Arrived { place, respond, at, session, .. } = message;
+        let GroupSetRequest { set, from } = request;
+        if all.is_empty() && set.query.is_some() {
+            let message = format!("group {group} has no members");
+            let problem = Problem { query: set.query, code: Code::NotFound, message };
+            return self.answer_problem(res(group), &problem, respond, place.number);
+        }
+        let is_member = |id: &str| all.binary_search_by(|member| member.as_str().cmp(id)).is_ok();
+        let (addressed, refused): (BTreeSet<_>, _) = from.into_iter().partition(|id| is_member(id));
+        let members = if addressed.is_empty() && refused.is_empty() {
+            Arc::clone(all)
+        } else {
+            // A member's id is one.
+            addressed.iter().filter_map(|id| id.parse().ok()).collect()
+        };
+        let outcome = SetOutcome { members: members.len(), refused, ..SetOutcome::default() };
+        let progress = Progress::default();
+        let set = GroupSet {
+            group,
+            place,
+            at,
+            session,
+            set,
+            respond,
+            members,
+            progress,
+            outcome,
+            poison: None,
+        };
+        if set.members.is_empty() {
+            return self.tell_outcome(set);
+        }
+        self.groups.sets.put(set);
+    }
+
+    /// Hands a thing the SETs that came before the message of this number, if it is a member and has not had them.
+    pub(super) fn take_sets_before(&mut self, id: &ThingId, number: u64, ctx: &mut Context<Self>) {
+        for happened in self.groups.sets.take_before(id, number) {
+            self.hand_on(id.clone(), happened, ctx);
+            // An actor that has ended by then has none.
+            if let Some(entry) = self.things.get(id) {
+                entry.set_places += 1;
+                self.groups.places += 1;
+            }
+        }
+    }
+
+    /// Lets members take the SETs whose turn it is, as many at once as there are places.
+    pub(super) fn go_on_with_sets(&mut self, ctx: &mut Context<Self>) {
+        while self.groups.places < PLACES {
+            let may = |id: &ThingId| !self.recovering.contains_key(id);
+            let Some((id, number)) = self.groups.sets.next(may) else { return };
+            self.take_sets_before(&id, number + 1, ctx);
+        }
+    }
+
+    /// Gives places back.
+    pub(super) fn leave_places(&mut self, places: usize) {
+        self.groups.places = self.groups.places.saturating_sub(places);
+    }
+
+    /// Takes in what a member made of a SET, if the entry of this number is one.
+    pub(super) fn has_taken(&mut self, number: u64, id: &ThingId, taken: Taken) -> bool {
+        let is_one = self.groups.sets.has(number);
+        if let Some(set) = self.groups.sets.finished(number, id, taken) {
+            self.tell_outcome(set);
+        }
+        is_one
+    }
+
+    /// Has a thing take SETs again that it had when its actor ended; gives the numbers that are of no SET.
+    pub(super) fn put_back_sets(&mut self, id: &ThingId, numbers: Vec<u64>) -> Vec<u64> {
+        let (sets, others) = numbers.into_iter().partition(|number| self.groups.sets.has(*number));
+        let sets: Vec<u64> = sets;
+        sets.iter().for_each(|number| self.groups.sets.put_back(*number, id));
+        others
+    }
+
+    fn tell_outcome(&mut self, set: GroupSet) {
+        let GroupSet { group, place, set, respond, outcome, poison, .. } = set;
+        let number = place.number;
+        self.counters.group_sets += 1;
+        if let Some(query) = set.query {
+            let payload = outcome.to_payload(&query);
+            let room = self.shared.as_ref().map_or(usize::MAX, |shared| shared.room());
+            if payload.len() <= room {
+                self.publish(res(group), payload.into_bytes().into(), respond, Some(number));
+            } else {
+                let message = format!(
+                    "{} of {} members have it; who they are has {} bytes, more than go to the broker in one packet \
+                     ({room})",
+                    outcome.changed.len() + outcome.unchanged.len(),
+                    outcome.members,
+                    payload.len(),
+                );
+                let problem = Problem { query: Some(query), code: Code::TooLarge, message };
+                self.publish_problem(res(group), &problem, respond, Some(number));
+            }
+        } else if let Some(first) = outcome.refused.first() {
+            log::warn!(
+                "GRP/{group}/TWIN/SET: {} did not take it, {first} first",
+                outcome.refused.len()
+            );
+        }
+        match poison {
+            Some(reason) => self.peers.poison.do_send(Poison { number, reason }),
+            None => self.peers.done.do_send(Done(number)),
+        }
+    }
+}
+
+/// Where a group's requests are answered.
+fn res(group: GroupName) -> Topic {
+    Topic::Group(group, GroupTopic::TwinRes)
+}
+
+/// What a member made of a SET, by what its actor says.
+pub(super) fn taken(result: &Handling) -> Taken {
+    match result {
+        Handling::Applied { changed: false } => Taken::Unchanged,
+        // What is in the twin already was new to it before the manager ended.
+        Handling::Applied { changed: true } | Handling::Repeated => Taken::Changed,
+        Handling::Refused | Handling::Bad(_) | Handling::Unstorable => Taken::Refused,
+        Handling::Poisoned(reason) => Taken::Poisoned(reason.clone()),
+    }
+}
+
+impl Handler<MembersOf> for Router {
+    type Result = ();
+
+    fn handle(&mut self, MembersOf { number, members }: MembersOf, ctx: &mut Self::Context) {
+        let waits = |placing: &&mut Placing| placing.message.place.number == number;
+        if let Some(placing) = self.groups.placing.as_mut().filter(waits) {
+            placing.members = Some(members);
+            self.place(ctx);
+        }
+    }
+}
+
+impl Handler<Answered> for Router {
+    type Result = ();
+
+    fn handle(&mut self, Answered { number, is_error }: Answered, _: &mut Self::Context) {
+        if self.groups.gets.remove(&number).is_some() {
+            self.counters.errors += u64::from(is_error);
+            self.counters.group_queries += u64::from(!is_error);
+            self.peers.done.do_send(Done(number));
+        }
+    }
+}
