@@ -94,8 +94,11 @@ impl Selector {
             return;
         };
         // What was let go of meanwhile is not asked any more.
-        let is_first = |active: &mut Active| Arc::ptr_eq(&active.select, &chunk.select);
-        let Some(mut active) = self.active.pop_front_if(is_first) else { return };
+        let first = self.active.front().map(|active| &active.select);
+        if !first.is_some_and(|first| Arc::ptr_eq(first, &chunk.select)) {
+            return;
+        }
+        let Some(mut active) = self.active.pop_front() else { return };
         match part {
             Part::Rows(rows, unreadable) => {
                 active.next = chunk.range.end;

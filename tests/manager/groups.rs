@@ -93,7 +93,7 @@ async fn a_set_with_a_query_is_answered_with_what_came_of_each_once_all_is_commi
     let outcome = json!({"query": {"mine": 1}, "set": {
         "members": 3, "changed": ["a", "d"], "unchanged": ["b"], "refused": ["not/an id", "x"],
     }});
-    assert_eq!(service.on("GRP/g/TWIN/RES"), [outcome.clone()]);
+    assert_eq!(service.on("GRP/g/TWIN/RES"), std::slice::from_ref(&outcome));
     assert_eq!(service.on("TNG/app/TPC/RES/x"), [outcome]);
     assert!(desired(&service, "c").is_empty() && desired(&service, "x").is_empty());
     let heard = service.tape.lock().unwrap();

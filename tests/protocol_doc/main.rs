@@ -26,13 +26,13 @@ use notation::{Act, Block, Heard, Turn, blocks};
 use support::{
     broker::Broker,
     client::{Client, Message},
-    database::Database,
+    database::{Database, Direct},
     program::Twinmgr,
 };
 
 const DOCUMENT: &str = "docs/protocol.md";
 /// The document has at least so many: a change of the notation does not leave them out unseen.
-const BLOCKS: usize = 48;
+const BLOCKS: usize = 52;
 /// The manager's id in the document.
 const MANAGER: &str = "twinmgr";
 /// How many are played at the same time, each with a broker and a manager of its own.
@@ -118,6 +118,7 @@ fn play(database: &Database, block: &Block, patience: Duration) -> Result<(), St
                 assert_eq!(said.find(|message| !message.topic.starts_with(&own)), None);
                 program.kill();
             }
+            Act::Join { group, members } => Direct::to(&url).join(group, members),
         }
         if matches!(turn.act, Act::Restart | Act::Crash) {
             program.start_again();

@@ -37,6 +37,8 @@ pub enum Act {
     Restart,
     /// The manager is killed and started again.
     Crash,
+    /// The broker's table lets these subscribe to the group's topics.
+    Join { group: String, members: Vec<String> },
 }
 
 /// What the manager is expected to publish.
@@ -149,10 +151,15 @@ fn turns(body: &[(usize, &str)]) -> Result<Vec<Turn>, String> {
             turn.heard.push(Heard { line, topic, payload });
             continue;
         } else {
+            let join = text.strip_prefix("* in group ").and_then(|text| text.split_once(" are "));
+            let join = join.map(|(group, members)| Act::Join {
+                group: group.to_owned(),
+                members: members.split(", ").map(str::to_owned).collect(),
+            });
             match text.as_str() {
                 "* the manager ends and is started again" => Act::Restart,
                 "* the manager is killed and started again" => Act::Crash,
-                _ => return Err(format!("{line}: {text:?} is neither →, ← nor a known *")),
+                _ => join.ok_or(format!("{line}: {text:?} is neither →, ← nor a known *"))?,
             }
         };
         turns.push(Turn { line, act, heard: Vec::new() });

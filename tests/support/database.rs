@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use diesel::{Connection, MysqlConnection, SqliteConnection, connection::SimpleConnection};
+use diesel::{
+    Connection, MysqlConnection, QueryableByName, RunQueryDsl, SqliteConnection,
+    connection::SimpleConnection, sql_query, sql_types::Text,
+};
 
 use super::mariadb::MariaDb;
 
@@ -35,6 +38,12 @@ impl Database {
 /// The URL of the database file in this folder, an absolute path.
 pub fn sqlite_url(folder: &Path) -> String {
     format!("sqlite://{}", folder.join("twins.sqlite").display())
+}
+
+#[derive(QueryableByName)]
+struct Line {
+    #[diesel(sql_type = Text)]
+    line: String,
 }
 
 /// A connection of the test's own to either database.
@@ -75,6 +84,24 @@ impl Direct {
             let sql = format!("{insert} {}", rows.join(", "));
             self.execute(&sql, &sql);
         }
+    }
+
+    /// The rows of a table as text, by these columns, in the order of the first.
+    pub fn rows(&mut self, table: &str, columns: &str) -> String {
+        let each: Vec<_> =
+            columns.split(", ").map(|column| format!("COALESCE({column}, 'NULL')")).collect();
+        let order = columns.split(',').next().unwrap_or_default();
+        let on_sqlite =
+            format!("SELECT {} AS line FROM {table} ORDER BY {order}", each.join(" || '|' || "));
+        let on_mariadb = format!(
+            "SELECT CONCAT_WS('|', {}) AS line FROM {table} ORDER BY {order}",
+            each.join(", ")
+        );
+        let lines: Vec<Line> = match self {
+            Self::Sqlite(db) => sql_query(on_sqlite).load(db).unwrap(),
+            Self::MariaDb(db) => sql_query(on_mariadb).load(db).unwrap(),
+        };
+        lines.into_iter().map(|line| line.line).collect::<Vec<_>>().join("\n")
     }
 
     /// Lets nobody else write, for as long as this connection lives.

@@ -1,0 +1,206 @@
+//! Queries of groups.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::{
+    ask, site,
+    support::{
+        broker::Broker,
+        client::Client,
+        database::{Database, Direct},
+        on_both_databases,
+        site::{PATIENCE, Site},
+        tell::tell,
+        wait_for,
+    },
+};
+
+on_both_databases!(
+    a_change_in_the_table_is_seen_within_a_second,
+    a_query_sees_every_change_that_was_told,
+    presence_is_told_as_each_twin_tells_it,
+    who_has_no_twin_or_one_that_cannot_be_read_is_left_out,
+    an_answer_larger_than_the_broker_takes_is_a_413,
+    fifty_thousand_members_are_one_group,
+    a_table_that_is_none_is_an_error_and_costs_nobody_else_anything,
+);
+
+/// The ids of the group's members that have a twin.
+fn members(site: &mut Site, group: &str) -> Vec<String> {
+    let request = json!({"select": ["clientId"], "orient": "values"});
+    let answer = ask(site, group, "TWIN/GET", &request);
+    let rows = answer["res"].as_array().unwrap_or_else(|| panic!("{answer}"));
+    rows.iter().map(|row| row[0].as_str().unwrap().to_owned()).collect()
+}
+
+fn a_change_in_the_table_is_seen_within_a_second(database: &Database) {
+    let mut site = site(database, "hall", &["a"]);
+    for id in ["a", "b", "c"] {
+        site.report(id, &json!({"trn": 1}));
+        site.twin(id);
+    }
+    for (change, wanted) in [
+        (
+            "INSERT INTO mqtt_acl (id, allow, clientid, access, topic) VALUES (900, 1, 'b', 1, 'GRP/hall/TPC/#')",
+            "ab",
+        ),
+        ("UPDATE mqtt_acl SET clientid = 'c' WHERE id = 900", "ac"),
+        ("UPDATE mqtt_acl SET allow = 0 WHERE id = 900", "a"),
+        ("UPDATE mqtt_acl SET allow = 1 WHERE id = 900", "ac"),
+        ("UPDATE mqtt_acl SET topic = 'GRP/Hall/TPC/#' WHERE id = 900", "a"),
+        ("UPDATE mqtt_acl SET topic = 'GRP/hall/TPC/#', access = 2 WHERE id = 900", "a"),
+        ("UPDATE mqtt_acl SET access = 3 WHERE id = 900", "ac"),
+        ("DELETE FROM mqtt_acl WHERE clientid = 'a'", "c"),
+    ] {
+        // Asked right before the change, the group is known for as long as it may be.
+        members(&mut site, "hall");
+        Direct::to(&site.url).execute(change, change);
+        let changed = Instant::now();
+        let wanted: Vec<String> = wanted.chars().map(String::from).collect();
+        loop {
+            let asked = changed.elapsed();
+            let found = members(&mut site, "hall");
+            if found == wanted {
+                break;
+            }
+            assert!(
+                asked < Duration::from_secs(1),
+                "{change}: {found:?} when asked after {asked:?}"
+            );
+        }
+    }
+}
+
+fn a_query_sees_every_change_that_was_told(database: &Database) {
+    let mut site = site(database, "hall", &["a", "b", "c"]);
+    let request = json!({"select": ["reported.n", "desired.n"], "orient": "values"});
+    for round in 0..60 {
+        for id in ["a", "b", "c"] {
+            site.say(id, "STATE/UPD", &json!({"delta": {"n": round}}));
+            site.set(id, &json!({"n": -1 - round}));
+        }
+        for id in ["a", "b", "c"] {
+            for _ in 0..2 {
+                site.client.expect(&format!("TNG/{id}/TWIN/UPD"), PATIENCE);
+            }
+        }
+        let answer = ask(&mut site, "hall", "TWIN/GET", &request);
+        assert_eq!(answer["res"], json!(vec![json!([round, -1 - round]); 3]));
+    }
+}
+
+fn presence_is_told_as_each_twin_tells_it(database: &Database) {
+    let mut site = site(database, "hall", &["gone", "here", "unknown"]);
+    site.set("unknown", &json!({"on": true}));
+    for id in ["gone", "here"] {
+        site.report(id, &json!({"trn": 1}));
+    }
+    site.say("gone", "LC/OFF", &json!({}));
+    for (id, online) in [("gone", json!(false)), ("here", json!(true)), ("unknown", Value::Null)] {
+        assert_eq!(site.twin(id)["online"], online);
+    }
+    let request = json!({"select": ["clientId", "online"], "orient": "values"});
+    let answer = ask(&mut site, "hall", "TWIN/GET", &request);
+    assert_eq!(answer["res"], json!([["gone", false], ["here", true], ["unknown", null]]));
+    let request = json!({"select": ["clientId"], "where": {"column": "online", "op": "IS NULL"}});
+    assert_eq!(
+        ask(&mut site, "hall", "TWIN/GET", &request)["res"],
+        json!([{"clientId": "unknown"}])
+    );
+}
+
+fn who_has_no_twin_or_one_that_cannot_be_read_is_left_out(database: &Database) {
+    let mut site = site(database, "hall", &["a", "broken", "nobody", "z"]);
+    for id in ["a", "broken", "z"] {
+        site.report(id, &json!({"trn": 1, "n": 1}));
+        site.twin(id);
+    }
+    let ruin = "UPDATE twin SET reported = '{\"trn\":1,' WHERE clientId = 'broken'";
+    Direct::to(&site.url).execute(ruin, ruin);
+    let request = json!({"select": ["clientId", "reported.n"], "orient": "values"});
+    let answer = ask(&mut site, "hall", "TWIN/GET", &request);
+    assert_eq!(answer["res"], json!([["a", 1], ["z", 1]]));
+    wait_for("a line about it", PATIENCE, || {
+        let said = site.program.output();
+        said.contains("twin of broken: a document is not JSON").then_some(())
+    });
+    // What is broken is not read unless it is asked for.
+    assert_eq!(members(&mut site, "hall"), ["a", "broken", "z"]);
+}
+
+fn an_answer_larger_than_the_broker_takes_is_a_413(database: &Database) {
+    let broker = Broker::start_with("max_packet_size 20000\n");
+    let mut site = Site::start_at(broker, database, &[]);
+    Direct::to(&site.url).join("hall", &["a", "b", "c"]);
+    for id in ["a", "b", "c"] {
+        site.report(id, &json!({"trn": 1, "text": "x".repeat(8000)}));
+        site.client.expect(&format!("TNG/{id}/TWIN/UPD"), PATIENCE);
+    }
+    let answer = ask(&mut site, "hall", "TWIN/GET", &json!({"select": ["reported"], "query": 1}));
+    assert_eq!((&answer["query"], &answer["error"]["code"]), (&json!(1), &json!(413)), "{answer}");
+    let message = answer["error"]["message"].as_str().unwrap();
+    assert!(
+        message.contains("more bytes than go to the broker in one packet (19744)"),
+        "{message}"
+    );
+    let two = json!({"column": "clientId", "op": "<", "value": "c"});
+    let answer = ask(&mut site, "hall", "TWIN/GET", &json!({"select": ["reported"], "where": two}));
+    assert_eq!(answer["res"].as_array().unwrap().len(), 2);
+}
+
+fn fifty_thousand_members_are_one_group(database: &Database) {
+    const MEMBERS: usize = 50_000;
+    let ids: Vec<String> = (0..MEMBERS).map(|number| format!("t{number:05}")).collect();
+    let mut site = site(database, "all", &ids);
+    // Every other one has a twin.
+    let mut direct = Direct::to(&site.url);
+    for (chunk, ids) in ids.chunks(1000).enumerate() {
+        let row = |(number, id): (usize, &String)| {
+            format!("('{id}', '{{\"trn\":1,\"n\":{}}}', '{{}}')", chunk * 1000 + number)
+        };
+        let rows: Vec<_> = ids.iter().enumerate().step_by(2).map(row).collect();
+        let sql =
+            format!("INSERT INTO twin (clientId, reported, desired) VALUES {}", rows.join(", "));
+        direct.execute(&sql, &sql);
+    }
+    let begin = Instant::now();
+    let request = json!({
+        "select": ["clientId"],
+        "where": {"column": "reported.n", "op": ">=", "value": MEMBERS - 10},
+        "orient": "values",
+    });
+    let answer = ask(&mut site, "all", "TWIN/GET", &request);
+    let wanted: Vec<_> = ids[MEMBERS - 10..].iter().step_by(2).map(|id| json!([id])).collect();
+    assert_eq!(answer["res"], json!(wanted));
+    tell(&format!("a query of {MEMBERS} members took {:?}", begin.elapsed()));
+    let answer =
+        ask(&mut site, "all", "TWIN/GET", &json!({"select": ["clientId"], "orient": "columns"}));
+    assert_eq!(answer["res"]["clientId"].as_object().unwrap().len(), MEMBERS / 2);
+}
+
+fn a_table_that_is_none_is_an_error_and_costs_nobody_else_anything(database: &Database) {
+    let mut site = site(database, "hall", &["a"]);
+    let gone = "ALTER TABLE mqtt_acl RENAME TO mqtt_acl_away";
+    Direct::to(&site.url).execute(gone, gone);
+    let answer = ask(&mut site, "hall", "TWIN/SET", &json!({"set": {"on": true}, "query": 1}));
+    assert_eq!((&answer["query"], &answer["error"]["code"]), (&json!(1), &json!(503)), "{answer}");
+    let message = answer["error"]["message"].as_str().unwrap();
+    assert!(
+        message.starts_with("who is in group hall cannot be read: ")
+            && message.contains("mqtt_acl"),
+        "{message}"
+    );
+    site.set("a", &json!({"on": true}));
+    assert_eq!(site.twin("a")["desired"]["on"], true);
+    let back = "ALTER TABLE mqtt_acl_away RENAME TO mqtt_acl";
+    Direct::to(&site.url).execute(back, back);
+    wait_for("the group", PATIENCE, || {
+        let mut client = Client::connect(site.broker.port());
+        client.subscribe(&["GRP/hall/TWIN/RES"]);
+        client.publish("GRP/hall/TWIN/GET", r#"{"select":["clientId"],"orient":"values"}"#);
+        let answer = client.expect("GRP/hall/TWIN/RES", PATIENCE).json();
+        (answer["res"] == json!([["a"]])).then_some(())
+    });
+}
