@@ -12,7 +12,11 @@
 mod support;
 
 use support::{
-    attack::attack, broker::Broker, client::Client, database::Database, hostile::Hears,
+    attack::{THINGS, attack},
+    broker::Broker,
+    client::Client,
+    database::{Database, Direct},
+    hostile::Hears,
     program::Twinmgr,
 };
 
@@ -35,5 +39,8 @@ fn attack_on(database: &Database) {
     let url = database.fresh_url(folder.path());
     let mut program = Twinmgr::start_in(folder, broker.port(), &url, &[]);
     program.ready(&mut Client::connect(broker.port()));
+    // Each id is a group's name as well, and all things are its members: what is taken for a SET changes them.
+    let mut direct = Direct::to(&url);
+    THINGS.iter().for_each(|group| direct.join(group, &THINGS));
     attack(broker.port(), program.id(), PAYLOADS * Hears::ALL.len());
 }

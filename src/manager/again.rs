@@ -35,7 +35,7 @@ impl Router {
         let waiting = entry.waiting.drain(..).flat_map(Happened::into_numbers);
         let behind = entry.flood.numbers().into_iter().chain(last);
         let numbers = under_way.chain(waiting).chain(behind).collect::<Vec<_>>();
-        let (restoring, places) = (entry.restoring, entry.set_places);
+        let (restoring, places) = (entry.restoring, entry.sets.taken);
         log::error!("{id}: its actor has ended, with {} messages", numbers.len());
         self.things.forget(&id);
         self.leave_places(places);

@@ -46,7 +46,7 @@ pub(super) fn decode(kind: ThingTopic, payload: &[u8], limit: usize, away: bool)
         ThingTopic::StateUpd => return report(payload, limit),
         ThingTopic::TwinSet => SetRequest::parse(payload, limit).map(|request| {
             let SetRequest { members, version, query } = request;
-            (Event::Set { members, version }, query.into())
+            (Event::Set { members: members.into(), version }, query.into())
         }),
         ThingTopic::TwinGet => get(payload, limit, away).map(|asked| (Event::Get, asked)),
         ThingTopic::TwinDel => {

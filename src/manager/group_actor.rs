@@ -1,7 +1,8 @@
 //! Who is a member of which group, by the broker's access tables, and what groups are asked.
 //!
 //! The tables are asked of the database when somebody wants to know, at most once a second for each group: so a
-//! change in them is seen within a second, and a group that nobody asks for costs nothing.
+//! change in them is seen within a second, and a group that nobody asks for costs nothing. Whom `$all` names, the things
+//! that have a twin, is asked each time: who has seen a new twin's update finds it in the group.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -16,7 +17,7 @@ use super::{Common, DatabaseAway, nag::Nag, twin_actor::AWAY};
 use crate::{
     mqtt::{self, Destination, Publish, Respond},
     protocol::{Code, GroupName, GroupTopic, Problem, Query, ThingId, Topic},
-    store::{ListMembers, Members, Select, SelectFault, Selected},
+    store::{AclRow, ListMembers, Members, Select, SelectFault, Selected},
     twin::query_answer,
 };
 
@@ -79,20 +80,33 @@ pub(super) struct GroupActor {
     groups: HashMap<GroupName, Group>,
     /// Queries that the database is asked, by number.
     selecting: BTreeMap<u64, GroupGet>,
+    last_ticket: u64,
     nag: Nag,
 }
 
 /// A group that somebody has asked for.
 struct Group {
-    /// What the tables said, and when they were asked.
+    /// Who its members are, and when that was asked. Not for a group of everybody: that changes with the twins.
     known: Option<(Instant, Known)>,
-    /// When they were asked, if they have not answered.
-    asked: Option<Instant>,
+    /// The rows about a group of everybody, and when they were asked for.
+    rows: Option<(Instant, Arc<[AclRow]>)>,
+    /// What is being asked.
+    asked: Option<Asked>,
     /// Who waits for that, and since when.
     waiting: Vec<(Instant, Waiting)>,
     /// Rows that were complained about.
     said: HashSet<i64>,
     last_used: Instant,
+}
+
+/// A question that the database has not answered.
+#[derive(Clone, Copy)]
+struct Asked {
+    ticket: u64,
+    at: Instant,
+    /// Since when the rows are known by which it is answered.
+    rows_at: Instant,
+    is_urgent: bool,
 }
 
 enum Waiting {
@@ -109,7 +123,7 @@ impl GroupActor {
         answered: Recipient<Answered>,
     ) -> Self {
         let (groups, selecting, nag) = (HashMap::new(), BTreeMap::new(), Nag::default());
-        Self { me, common, members_of, answered, groups, selecting, nag }
+        Self { me, common, members_of, answered, groups, selecting, last_ticket: 0, nag }
     }
 
     /// Goes on with a request once it is known who the members are.
@@ -123,18 +137,26 @@ impl GroupActor {
             let known = known.clone();
             return self.go_on(waiting, known, ctx);
         }
+        let is_urgent = matches!(waiting, Waiting::Set(_));
         group.waiting.push((now, waiting));
-        if group.asked.is_none() {
-            self.ask(name, now, ctx);
+        match &mut group.asked {
+            None => {
+                self.last_ticket += 1;
+                group.ask(self.last_ticket, now);
+            }
+            Some(asked) if is_urgent && !asked.is_urgent => asked.is_urgent = true,
+            Some(_) => return,
         }
+        self.send_question(&name, ctx);
     }
 
-    fn ask(&mut self, name: GroupName, now: Instant, ctx: &Context<Self>) {
-        if let Some(group) = self.groups.get_mut(&name) {
-            group.asked = Some(now);
-        }
-        let reply = ctx.address().recipient();
-        self.common.peers.members.do_send(ListMembers { group: name, reply });
+    /// Asks the database what is to be asked, ahead of others if a SET waits for it.
+    fn send_question(&self, name: &GroupName, ctx: &Context<Self>) {
+        let Some(group) = self.groups.get(name) else { return };
+        let Some(Asked { ticket, rows_at, at, is_urgent }) = group.asked else { return };
+        let rows = group.rows.as_ref().filter(|_| rows_at < at).map(|(_, rows)| Arc::clone(rows));
+        let (group, reply) = (name.clone(), ctx.address().recipient());
+        self.common.peers.members.do_send(ListMembers { ticket, group, rows, is_urgent, reply });
     }
 
     fn go_on(&mut self, waiting: Waiting, known: Known, ctx: &Context<Self>) {
@@ -200,8 +222,16 @@ pub(super) fn unknown(group: &GroupName, reason: &str) -> String {
 
 impl Group {
     fn new(now: Instant) -> Self {
-        let (known, asked, waiting, said) = (None, None, Vec::new(), HashSet::new());
-        Self { known, asked, waiting, said, last_used: now }
+        let (known, rows, asked, waiting, said) = (None, None, None, Vec::new(), HashSet::new());
+        Self { known, rows, asked, waiting, said, last_used: now }
+    }
+
+    /// Plans a question, by the rows that are known if they are fresh.
+    fn ask(&mut self, ticket: u64, at: Instant) {
+        let rows = self.rows.as_ref().map(|(rows_at, _)| *rows_at);
+        let rows_at = rows.filter(|rows_at| at.duration_since(*rows_at) < FRESH).unwrap_or(at);
+        let is_urgent = self.waiting.iter().any(|(_, waiting)| matches!(waiting, Waiting::Set(_)));
+        self.asked = Some(Asked { ticket, at, rows_at, is_urgent });
     }
 }
 
@@ -232,11 +262,12 @@ impl Handler<AskMembers> for GroupActor {
 impl Handler<Members> for GroupActor {
     type Result = ();
 
-    /// Who has asked so late that the tables may have changed since they were read has them read again.
+    /// Who has asked so late that something may have changed since it was read has it read again.
     fn handle(&mut self, listed: Members, ctx: &mut Self::Context) {
-        let Members { group: name, members, skipped } = listed;
+        let Members { ticket, group: name, members, skipped, of_everybody } = listed;
         let Some(group) = self.groups.get_mut(&name) else { return };
-        let Some(asked) = group.asked.take() else { return };
+        let is_it = |asked: &mut Asked| asked.ticket == ticket;
+        let Some(Asked { at, rows_at, .. }) = group.asked.take_if(is_it) else { return };
         for row in skipped.into_iter().filter(|row| group.said.insert(row.row)) {
             log::warn!(
                 "row {} of mqtt_acl, about group {name}, counts for nothing: {}",
@@ -248,18 +279,28 @@ impl Handler<Members> for GroupActor {
             log::error!("{}", unknown(&name, reason));
         }
         let without_me = |members: Arc<[ThingId]>| {
+            if members.binary_search(&self.me).is_err() {
+                return members;
+            }
             members.iter().filter(|id| **id != self.me).cloned().collect()
         };
         let known: Known = members.map(without_me);
-        group.known = Some((asked, known.clone()));
+        let is_of_everybody = of_everybody.is_some();
+        group.rows = of_everybody.map(|rows| (rows_at, rows));
+        group.known = (!is_of_everybody).then(|| (at, known.clone()));
+        let serves = |since: Instant| {
+            if is_of_everybody { since <= at } else { since.saturating_duration_since(at) < FRESH }
+        };
         let waiting = std::mem::take(&mut group.waiting);
-        let (fresh, late): (Vec<_>, Vec<_>) =
-            waiting.into_iter().partition(|(since, _)| since.duration_since(asked) < FRESH);
+        let (served, late): (Vec<_>, Vec<_>) =
+            waiting.into_iter().partition(|(since, _)| serves(*since));
         if !late.is_empty() {
             group.waiting = late;
-            self.ask(name, Instant::now(), ctx);
+            self.last_ticket += 1;
+            group.ask(self.last_ticket, Instant::now());
+            self.send_question(&name, ctx);
         }
-        for (_, waiting) in fresh {
+        for (_, waiting) in served {
             self.go_on(waiting, known.clone(), ctx);
         }
     }

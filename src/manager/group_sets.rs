@@ -8,10 +8,12 @@ use std::{
     sync::Arc,
 };
 
+use serde_json::{Map, Value};
+
 use super::{Ask, Happened};
 use crate::{
     mqtt::{Place, Respond},
-    protocol::{GroupName, SetOutcome, SetRequest, ThingId, Timestamp},
+    protocol::{GroupName, SetOutcome, ThingId, Timestamp},
     twin::Event,
 };
 
@@ -22,7 +24,11 @@ pub(super) struct GroupSet {
     pub(super) place: Place,
     pub(super) at: Timestamp,
     pub(super) session: i64,
-    pub(super) set: SetRequest,
+    /// What is asked of each.
+    pub(super) asked: Arc<Map<String, Value>>,
+    pub(super) version: Option<u64>,
+    /// By what the client knows it, if it wants to know what came of it.
+    pub(super) query: Option<Value>,
     pub(super) respond: Option<Respond>,
     /// Whom it is for, in order of id.
     pub(super) members: Arc<[ThingId]>,
@@ -59,19 +65,17 @@ pub(super) enum Taken {
 }
 
 impl GroupSet {
-    /// Gives a member its turn, unless it has had it, or is none.
-    fn take(&mut self, id: &ThingId) -> Option<Happened> {
-        let place = self.members.binary_search(id).ok()?;
+    /// Gives the member at this place its turn, unless it has had it.
+    fn take(&mut self, place: usize) -> Option<Happened> {
         let Progress { next, early, late, under_way } = &mut self.progress;
         let is_its_turn = late.remove(&place) || (place >= *next && early.insert(place));
         if !is_its_turn {
             return None;
         }
         *under_way += 1;
-        let SetRequest { members, version, .. } = self.set.clone();
         Some(Happened {
             place: Some(self.place),
-            event: Event::Set { members, version },
+            event: Event::Set { members: Arc::clone(&self.asked), version: self.version },
             ask: Some(Ask {
                 query: None,
                 select: None,
@@ -104,10 +108,15 @@ impl GroupSet {
         None
     }
 
-    /// Whether every member has had its turn.
+    /// How many members have not had their turn.
+    fn left(&self) -> usize {
+        let Progress { next, early, late, .. } = &self.progress;
+        (self.members.len() + late.len()).saturating_sub(*next + early.len())
+    }
+
+    /// Whether every member is through with it.
     fn is_over(&self) -> bool {
-        let Progress { next, late, under_way, early } = &self.progress;
-        *under_way == 0 && late.is_empty() && *next + early.len() >= self.members.len()
+        self.progress.under_way == 0 && self.left() == 0
     }
 
     fn note(&mut self, id: &ThingId, taken: Taken) {
@@ -133,8 +142,7 @@ impl GroupSet {
 #[derive(Debug, Default)]
 pub(super) struct GroupSets {
     sets: VecDeque<GroupSet>,
-    /// Which of them is the next to have one of its members take it.
-    turn: usize,
+    is_smallest_s_turn: bool,
 }
 
 impl GroupSets {
@@ -154,22 +162,36 @@ impl GroupSets {
 
     /// What a thing takes before an entry of this number, in order; it is under way from here on.
     pub(super) fn take_before(&mut self, id: &ThingId, number: u64) -> Vec<Happened> {
+        // SETs of a group that came soon after one another have the same list of members.
+        let mut last: Option<(Arc<[ThingId]>, Option<usize>)> = None;
         let before = self.sets.iter_mut().take_while(|set| set.place.number < number);
-        before.filter_map(|set| set.take(id)).collect()
+        before
+            .filter_map(|set| {
+                let place = match &last {
+                    Some((members, place)) if Arc::ptr_eq(members, &set.members) => *place,
+                    Some(_) | None => {
+                        let place = set.members.binary_search(id).ok();
+                        last = Some((Arc::clone(&set.members), place));
+                        place
+                    }
+                };
+                set.take(place?)
+            })
+            .collect()
     }
 
-    /// The next thing whose turn it is, and for which SET, of those things that may; each SET in turn.
+    /// The next thing whose turn it is, and for which SET, of those things that may. By turns it is the SET that came
+    /// first and the one that has the fewest left: so a small one does not wait for a large one, nor that for ever.
     pub(super) fn next(&mut self, may: impl Fn(&ThingId) -> bool) -> Option<(ThingId, u64)> {
-        for step in 0..self.sets.len() {
-            let at = (self.turn + step) % self.sets.len();
-            if let Some(set) = self.sets.get_mut(at)
-                && let Some(id) = set.next(&may)
-            {
-                self.turn = at + 1;
-                return Some((id, set.place.number));
+        let mut next = |set: &mut GroupSet| Some((set.next(&may)?, set.place.number));
+        self.is_smallest_s_turn = !self.is_smallest_s_turn;
+        if self.is_smallest_s_turn {
+            let unfinished = self.sets.iter_mut().filter(|set| set.left() > 0);
+            if let Some(found) = unfinished.min_by_key(|set| set.left()).and_then(&mut next) {
+                return Some(found);
             }
         }
-        None
+        self.sets.iter_mut().find_map(next)
     }
 
     /// A member is through with a SET; gives that if it was the last one.
@@ -211,7 +233,9 @@ mod tests {
             place: Place { epoch: 1, number },
             at: Timestamp(0),
             session: 1,
-            set: SetRequest::parse(br#"{"set":{"on":true}}"#, 100).unwrap(),
+            asked: Arc::default(),
+            version: None,
+            query: None,
             respond: None,
             members: members.iter().map(|member| id(member)).collect(),
             progress: Progress::default(),
@@ -244,13 +268,14 @@ mod tests {
     fn each_set_has_its_turn_and_a_small_one_does_not_wait_for_a_large_one() {
         let mut sets = GroupSets::default();
         sets.put(set(1, &["a", "b", "c", "d"]));
-        sets.put(set(2, &["x"]));
+        sets.put(set(2, &["x", "y"]));
+        sets.put(set(3, &["z"]));
         let mut order = Vec::new();
         while let Some((member, number)) = sets.next(|_| true) {
             order.push((member.to_string(), numbers(&sets.take_before(&member, number + 1))));
         }
         let order: Vec<_> = order.iter().map(|(member, set)| (member.as_str(), set[0])).collect();
-        assert_eq!(order, [("a", 1), ("x", 2), ("b", 1), ("c", 1), ("d", 1)]);
+        assert_eq!(order, [("z", 3), ("a", 1), ("x", 2), ("b", 1), ("y", 2), ("c", 1), ("d", 1)]);
     }
 
     #[test]

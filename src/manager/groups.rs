@@ -16,10 +16,10 @@ use super::{
     twin_actor::{AWAY, INTERNAL},
 };
 use crate::{
-    mqtt::{Arrived, Done, Poison, Respond},
+    mqtt::{Arrived, Done, Parked, Poison, Respond},
     protocol::{
-        Code, GroupName, GroupSetRequest, GroupTopic, Problem, SetOutcome, ThingId, ThingTopic,
-        Topic, parse_group_get,
+        Code, GroupName, GroupSetRequest, GroupTopic, Problem, SetOutcome, SetRequest, ThingId,
+        ThingTopic, Topic, parse_group_get,
     },
 };
 
@@ -28,7 +28,10 @@ use crate::{
 const PLACES: usize = 200;
 
 /// The most SETs that are being done at once. Each message looks for its place among them.
-const SETS: usize = 100;
+const SETS: usize = 1000;
+
+/// The most queries that are being answered at once. Others wait as they came.
+const GETS: usize = 100;
 
 /// The groups, as the router sees them.
 #[derive(Debug, Default)]
@@ -43,6 +46,8 @@ pub(super) struct Groups {
     places: usize,
     /// Queries that are being answered, by number.
     gets: BTreeMap<u64, Asked>,
+    /// Queries that wait for others to be answered.
+    waiting: VecDeque<(GroupName, Arrived)>,
 }
 
 /// A SET that waits for who is to take it, and for others to be through.
@@ -92,7 +97,15 @@ impl Router {
         ctx: &mut Context<Self>,
     ) {
         match kind {
-            GroupTopic::TwinGet => self.get_of_group(group, message, ctx),
+            GroupTopic::TwinGet => {
+                // An answer may take its time: nothing waits for it.
+                self.peers.parked.do_send(Parked(message.place.number));
+                if self.groups.gets.len() < GETS || self.away {
+                    self.get_of_group(group, message, ctx);
+                } else {
+                    self.groups.waiting.push_back((group, message));
+                }
+            }
             GroupTopic::TwinSet => self.set_of_group(group, message, ctx),
             GroupTopic::Ping if group.as_str() == "ALL" => {
                 let pong = Topic::Thing(self.settings.id.clone(), ThingTopic::Pong);
@@ -143,7 +156,7 @@ impl Router {
         }
     }
 
-    /// The actor that knows the groups: another one, if it has ended.
+    /// The actor that knows the groups: another one, if it has ended, which does again what can be done again.
     pub(super) fn group_actor(&mut self, ctx: &mut Context<Self>) -> Addr<GroupActor> {
         if let Some(actor) = self.groups.actor.as_ref().filter(|actor| actor.connected()) {
             return actor.clone();
@@ -151,17 +164,9 @@ impl Router {
         let (me, shared) = (self.settings.id.clone(), self.shared(ctx));
         let (members_of, answered) = (ctx.address().recipient(), ctx.address().recipient());
         let actor = GroupActor::new(me, shared, members_of, answered).start();
-        self.groups.actor = Some(actor.clone());
-        actor
-    }
-
-    /// Notices that the actor which knows the groups has ended, and does again what it was at.
-    pub(super) fn look_for_ended_groups(&mut self, ctx: &mut Context<Self>) {
-        if self.groups.actor.as_ref().is_none_or(Addr::connected) {
-            return;
+        if self.groups.actor.replace(actor.clone()).is_some() {
+            log::error!("the actor of groups has ended, with {} queries", self.groups.gets.len());
         }
-        log::error!("the actor of groups has ended, with {} queries", self.groups.gets.len());
-        let actor = self.group_actor(ctx);
         for (number, asked) in std::mem::take(&mut self.groups.gets) {
             let Asked { group, mark: query, respond } = asked;
             let problem = Problem { query, code: Code::Unavailable, message: INTERNAL.to_owned() };
@@ -170,6 +175,23 @@ impl Router {
         if let Some(Placing { group, message, members: None, .. }) = &self.groups.placing {
             actor.do_send(AskMembers { number: message.place.number, group: group.clone() });
         }
+        actor
+    }
+
+    /// Notices that the actor which knows the groups has ended, though nobody asks for it.
+    pub(super) fn look_for_ended_groups(&mut self, ctx: &mut Context<Self>) {
+        if self.groups.actor.is_some() {
+            self.group_actor(ctx);
+        }
+    }
+
+    /// Takes on queries that waited, as many as there is room for.
+    fn go_on_with_gets(&mut self, ctx: &mut Context<Self>) {
+        while (self.groups.gets.len() < GETS || self.away)
+            && let Some((group, message)) = self.groups.waiting.pop_front()
+        {
+            self.get_of_group(group, message, ctx);
+        }
     }
 
     /// Tells those who wait for an answer that the database is away.
@@ -177,6 +199,7 @@ impl Router {
         if let Some(actor) = &self.groups.actor {
             actor.do_send(DatabaseAway);
         }
+        self.go_on_with_gets(ctx);
         for message in std::mem::take(&mut self.groups.held) {
             if self.is_behind_a_set(&message) {
                 self.groups.held.push_back(message);
@@ -239,23 +262,27 @@ impl Router {
             // A member's id is one.
             addressed.iter().filter_map(|id| id.parse().ok()).collect()
         };
-        let outcome = SetOutcome { members: members.len(), refused, ..SetOutcome::default() };
-        let progress = Progress::default();
+        let SetRequest { members: asked, version, query } = set;
         let set = GroupSet {
             group,
             place,
             at,
             session,
-            set,
+            asked: asked.into(),
+            version,
+            query,
             respond,
+            outcome: SetOutcome { members: members.len(), refused, ..SetOutcome::default() },
             members,
-            progress,
-            outcome,
+            progress: Progress::default(),
             poison: None,
         };
         if set.members.is_empty() {
             return self.tell_outcome(set);
         }
+        // It waits for acknowledgements: nothing else may wait for it, or both would wait for ever while there is no
+        // connection because too much waits.
+        self.peers.parked.do_send(Parked(place.number));
         self.groups.sets.put(set);
     }
 
@@ -263,9 +290,8 @@ impl Router {
     pub(super) fn take_sets_before(&mut self, id: &ThingId, number: u64, ctx: &mut Context<Self>) {
         for happened in self.groups.sets.take_before(id, number) {
             self.hand_on(id.clone(), happened, ctx);
-            // An actor that has ended by then has none.
             if let Some(entry) = self.things.get(id) {
-                entry.set_places += 1;
+                entry.sets.taken += 1;
                 self.groups.places += 1;
             }
         }
@@ -276,7 +302,12 @@ impl Router {
         while self.groups.places < PLACES {
             let may = |id: &ThingId| !self.recovering.contains_key(id);
             let Some((id, number)) = self.groups.sets.next(may) else { return };
-            self.take_sets_before(&id, number + 1, ctx);
+            if self.has_ended(&id) {
+                // What it had comes first.
+                self.bury(id, None);
+            } else {
+                self.take_sets_before(&id, number + 1, ctx);
+            }
         }
     }
 
@@ -303,10 +334,10 @@ impl Router {
     }
 
     fn tell_outcome(&mut self, set: GroupSet) {
-        let GroupSet { group, place, set, respond, outcome, poison, .. } = set;
+        let GroupSet { group, place, query, respond, outcome, poison, .. } = set;
         let number = place.number;
         self.counters.group_sets += 1;
-        if let Some(query) = set.query {
+        if let Some(query) = query {
             let payload = outcome.to_payload(&query);
             let room = self.shared.as_ref().map_or(usize::MAX, |shared| shared.room());
             if payload.len() <= room {
@@ -366,11 +397,12 @@ impl Handler<MembersOf> for Router {
 impl Handler<Answered> for Router {
     type Result = ();
 
-    fn handle(&mut self, Answered { number, is_error }: Answered, _: &mut Self::Context) {
+    fn handle(&mut self, Answered { number, is_error }: Answered, ctx: &mut Self::Context) {
         if self.groups.gets.remove(&number).is_some() {
             self.counters.errors += u64::from(is_error);
             self.counters.group_queries += u64::from(!is_error);
             self.peers.done.do_send(Done(number));
+            self.go_on_with_gets(ctx);
         }
     }
 }

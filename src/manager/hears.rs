@@ -68,7 +68,8 @@ impl Handler<Finished> for Router {
                 entry.restore_untold = entry.untold;
             }
             if is_set {
-                entry.set_untold = entry.untold;
+                entry.sets.finished += 1;
+                entry.sets.untold = entry.untold;
             }
             for number in numbers {
                 if is_set && self.has_taken(number, &id, taken.clone()) {
@@ -95,7 +96,7 @@ impl Handler<Acked> for Router {
         if let Some(entry) = entry {
             entry.untold = entry.untold.saturating_sub(1);
             entry.restore_untold = entry.restore_untold.saturating_sub(1);
-            entry.set_untold = entry.set_untold.saturating_sub(1);
+            entry.sets.untold = entry.sets.untold.saturating_sub(1);
         }
         self.check_told(&id);
         self.check_restored(&id);

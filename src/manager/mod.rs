@@ -219,10 +219,10 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// The largest payload that the broker takes: MQTT has a largest packet, too.
+    /// The largest payload that we send, and the broker takes.
     fn room(&self) -> usize {
-        /// The most that MQTT can say of what remains of a packet behind its first byte.
-        const LARGEST: usize = 268_435_455;
+        /// Whatever the broker takes: MQTT itself ends at four times that.
+        const LARGEST: usize = 64 << 20;
         /// Room in a packet for what stands around the payload: two ids of 80 bytes, a response topic, and some.
         const AROUND: usize = 256;
         self.maximum_packet.get().min(LARGEST).saturating_sub(AROUND)

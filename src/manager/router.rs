@@ -21,7 +21,7 @@ use super::{
     own_state::OwnState,
     restores::Restores,
     retries::Retries,
-    things::Things,
+    things::{Sets, Things},
     twin_actor::TwinActor,
 };
 use crate::{
@@ -266,9 +266,9 @@ impl Router {
     /// Gives back the places of a thing's group SETs once all of them is told.
     pub(super) fn check_sets(&mut self, id: &ThingId) {
         let Some(entry) = self.things.get(id) else { return };
-        if entry.set_untold == 0 && entry.under_way.iter().all(|under_way| !under_way.is_set) {
-            let places = std::mem::take(&mut entry.set_places);
-            self.leave_places(places);
+        if entry.sets.untold == 0 && entry.sets.finished == entry.sets.taken {
+            let Sets { taken, .. } = std::mem::take(&mut entry.sets);
+            self.leave_places(taken);
         }
     }
 

@@ -139,8 +139,9 @@ impl Handler<ListMembers> for Others {
     fn handle(&mut self, list: ListMembers, _: &mut Context<Self>) {
         self.hear(format!("members of {}", list.group));
         let members = ["a", "other"].map(|id| id.parse().unwrap());
-        let (group, members) = (list.group, Ok(Arc::from(members)));
-        list.reply.do_send(Members { group, members, skipped: Vec::new() });
+        let ListMembers { ticket, group, reply, .. } = list;
+        let (members, skipped) = (Ok(Arc::from(members)), Vec::new());
+        reply.do_send(Members { ticket, group, members, skipped, of_everybody: None });
     }
 }
 
@@ -396,7 +397,7 @@ async fn a_groups_set_that_an_actor_had_when_it_ended_is_taken_by_another_in_its
     world.commits_are_answered(false).await;
     world.set(1);
     world.set_group(2);
-    assert_eq!(world.next().await, ["load", "members of g", "load"]);
+    assert_eq!(world.next().await, ["load", "members of g", "parked 2", "load"]);
     // Both members have it by now.
     world.set(3);
     world.end_the_actor().await;
@@ -426,11 +427,35 @@ async fn a_groups_set_that_an_actor_had_when_it_ended_is_taken_by_another_in_its
 async fn the_end_of_the_actor_of_groups_costs_its_queries_and_no_set() {
     let world = World::new();
     world.get_group(1);
-    assert_eq!(world.next().await, ["members of g", "select"]);
+    assert_eq!(world.next().await, ["parked 1", "members of g", "select"]);
     world.router.send(EndOfGroups).await.unwrap();
     assert_eq!(world.next().await, ["GRP/g/TWIN/RES of Some(1) by actor 0", "done 1"]);
     world.set_group(2);
-    let words = world.next::<6>().await;
-    assert_eq!(words[0], "members of g");
+    let words = world.next::<7>().await;
+    assert_eq!(words[..2], ["members of g", "parked 2"]);
     assert!(words.contains(&"done 2".to_owned()), "{words:?}");
+}
+
+#[actix::test]
+async fn sets_that_wait_for_a_member_whose_actor_has_ended_are_taken_in_order_behind_what_it_had() {
+    let world = World::new();
+    world.commits_are_answered(false).await;
+    world.set(1);
+    assert_eq!(world.next().await, ["load"]);
+    // Both are placed, and none is taken, in the very turn in which the end is found.
+    world.end_the_actor().await;
+    world.set_group(2);
+    world.set_group(3);
+    world.set(4);
+    assert_eq!(world.next().await, ["members of g", "parked 2", "again [1]"]);
+    world.commits_are_answered(true).await;
+    world.set(1);
+    let mut words = Vec::new();
+    while words.len() < 4 {
+        words.extend(world.next::<1>().await.into_iter().filter(|word| word.starts_with("TNG/a/")));
+    }
+    let of = |number: u64| format!("TNG/a/TWIN/UPD of Some({number}) by actor");
+    for (word, number) in words.iter().zip(1..) {
+        assert!(word.starts_with(&of(number)), "{words:?}");
+    }
 }

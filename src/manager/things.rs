@@ -24,6 +24,17 @@ pub(super) struct UnderWay {
     pub(super) is_set: bool,
 }
 
+/// SETs of groups that a thing has, until what they did is told: each has a place until then.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Sets {
+    /// How many it was given.
+    pub(super) taken: usize,
+    /// How many of them it is through with.
+    pub(super) finished: usize,
+    /// Publishes up to the last of these that the broker has not acknowledged.
+    pub(super) untold: usize,
+}
+
 /// A thing whose twin is in memory.
 #[derive(Debug)]
 pub(super) struct Entry {
@@ -45,10 +56,8 @@ pub(super) struct Entry {
     pub(super) restore_untold: usize,
     /// Restores that have a place: it is given back when everything of them is told.
     pub(super) restoring: usize,
-    /// Publishes up to the last group SET's that the broker has not acknowledged.
-    pub(super) set_untold: usize,
-    /// Group SETs that have a place, likewise.
-    pub(super) set_places: usize,
+    /// The group SETs that it has.
+    pub(super) sets: Sets,
     last_used: Instant,
 }
 
@@ -115,8 +124,7 @@ impl Things {
             told: None,
             restore_untold: 0,
             restoring: 0,
-            set_untold: 0,
-            set_places: 0,
+            sets: Sets::default(),
             last_used: now,
         });
         entry.last_used = now;

@@ -159,6 +159,7 @@ impl TwinActor {
         ctx: &mut Context<Self>,
     ) -> Held {
         let things = i64::from(twin.exists()) - i64::from(self.twin.exists());
+        let before = self.twin.version();
         self.twin = twin;
         if let Some(commit) = outcome.commit {
             self.commit(commit, ctx);
@@ -172,7 +173,7 @@ impl TwinActor {
             tells: outcome.commit == Some(twin::Commit::Put),
             retry: outcome.retry,
             things,
-            result: Handling::Applied { changed: outcome.commit.is_some() },
+            result: Handling::Applied { changed: self.twin.version() != before },
             ask,
             is_get: false,
         }

@@ -54,6 +54,8 @@ pub struct Bridge {
     pub(super) epoch: i64,
     /// Whether it is connected although the inbox is full: what is done of it waits for the broker.
     pub(super) is_draining: bool,
+    /// When an entry was last dealt with.
+    pub(super) last_done: Instant,
     replay: Replay,
     poisoned: Poisoned,
     quiescing: Vec<Quiescing>,
@@ -111,6 +113,7 @@ impl Bridge {
                 window: Window::new(settings.window.clamp(1, 60_000)),
                 epoch,
                 is_draining: false,
+                last_done: Instant::now(),
                 replay: Replay::Of(inbox.left()),
                 poisoned: Poisoned::new(settings.poison.clone()),
                 intake: Arc::new(Intake::new(inbox, session)),
@@ -273,6 +276,7 @@ impl Handler<Done> for Bridge {
 
     fn handle(&mut self, Done(number): Done, ctx: &mut Self::Context) {
         if self.intake.inbox.done(number) {
+            self.last_done = Instant::now();
             self.go_on(ctx);
         }
     }

@@ -28,6 +28,8 @@ use super::{
 const STABLE: Duration = Duration::from_secs(5);
 /// How long paho may take to disconnect.
 const DISCONNECT: Duration = Duration::from_secs(2);
+/// Without anything done for so long, what is under way waits for the broker.
+const REST: Duration = Duration::from_secs(2);
 
 impl Bridge {
     /// Begins to connect, unless that is not wanted (any more).
@@ -203,13 +205,18 @@ impl Bridge {
 }
 
 impl Bridge {
-    /// Whether all that could be done without a connection is done: what was published has to be acknowledged.
+    /// Whether all that could be done without a connection is done: what was published has to be acknowledged. What is
+    /// under way may itself wait for that, so a time in which nothing is done, although the database is there, counts
+    /// as well.
     /// Not while the disk has no room: what would come by that connection could not be kept.
     fn needs_the_broker(&self) -> bool {
         let waits = self.window.bytes();
+        let rests = self.last_done.elapsed() >= REST && !self.intake.inbox.asks_first();
         waits > 0
             && !self.intake.inbox.is_in_trouble()
-            && (self.intake.inbox.load().under_way == 0 || waits >= self.settings.outbox_bytes)
+            && (rests
+                || self.intake.inbox.load().under_way == 0
+                || waits >= self.settings.outbox_bytes)
     }
 }
 

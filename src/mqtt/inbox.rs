@@ -146,6 +146,11 @@ impl Inbox {
         self.awake.store(false, Ordering::Release);
     }
 
+    /// Whether requests that change nothing go before all that waits: the database is away.
+    pub(super) fn asks_first(&self) -> bool {
+        self.line().asks_first
+    }
+
     /// Whether requests go before what waits, since nothing that waits will be told to them.
     pub(super) fn put_asks_first(&self, asks_first: bool) {
         self.line().asks_first = asks_first;

@@ -5,7 +5,7 @@ use diesel::{
     sql_types::{BigInt, Binary, Nullable, Text},
 };
 
-use super::{AclRow, Membership, connection::Db, twins};
+use super::{AclRow, Membership, connection::Db, fault::says, twins};
 use crate::protocol::{GroupName, ThingId};
 
 /// How a table says what a row allows.
@@ -99,7 +99,13 @@ pub(super) fn rows(db: &mut Db, group: Option<&GroupName>) -> QueryResult<Vec<Ac
 pub(super) fn membership(db: &mut Db, group: &GroupName) -> QueryResult<Membership> {
     let rows = rows(db, Some(group))?;
     let known = known(db, &rows)?;
-    Ok(Membership::new(group, rows, &known))
+    Ok(Membership::new(group, &rows, &known))
+}
+
+/// Whether the table will not be read however often that is tried.
+pub(super) fn is_lasting(error: &diesel::result::Error) -> bool {
+    matches!(error, diesel::result::Error::QueryBuilderError(_))
+        || says(&error.to_string(), &["denied"])
 }
 
 /// The things that have a twin, if a row names everybody.

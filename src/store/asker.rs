@@ -17,6 +17,7 @@ pub(super) enum Question {
 /// Keeps what is asked until it is answered.
 pub(super) struct Asker {
     pub(super) lane: Lane<Reader>,
+    /// What is being asked stands first.
     waiting: VecDeque<Question>,
 }
 
@@ -26,7 +27,19 @@ impl Asker {
     }
 
     pub(super) fn put(&mut self, question: Question) {
-        self.waiting.push_back(question);
+        let Question::Members(ListMembers { ticket, is_urgent: true, .. }) = &question else {
+            return self.waiting.push_back(question);
+        };
+        let is_same = |waiting: &Question| matches!(waiting, Question::Members(list) if list.ticket == *ticket);
+        let is_asked = self.lane.job().is_some_and(|job| !matches!(job, Read::Ping));
+        let first = usize::from(is_asked).min(self.waiting.len());
+        match self.waiting.iter().position(is_same) {
+            Some(place) if place < first => {}
+            place => {
+                place.and_then(|place| self.waiting.remove(place));
+                self.waiting.insert(first, question);
+            }
+        }
     }
 
     /// Asks the first of those who wait, unless something is being asked.
@@ -39,7 +52,9 @@ impl Asker {
             Some(Question::Unsettled(ListUnsettled { after, limit, .. })) => {
                 Read::Unsettled { after: after.clone(), limit: *limit }
             }
-            Some(Question::Members(ListMembers { group, .. })) => Read::Members(group.clone()),
+            Some(Question::Members(ListMembers { ticket, group, rows, .. })) => {
+                Read::Members(group.clone(), rows.clone(), *ticket)
+            }
         };
         self.lane.give(read, now);
     }

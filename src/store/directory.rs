@@ -92,10 +92,12 @@ impl Membership {
     /// Goes through the rows in order of id: the first that names a thing decides. `known` are the things that
     /// `$all` names.
     #[must_use]
-    pub fn new(group: &GroupName, mut rows: Vec<AclRow>, known: &[ThingId]) -> Self {
+    pub fn new(group: &GroupName, rows: &[AclRow], known: &[ThingId]) -> Self {
         let mut membership = Self::default();
+        let own = rows.iter().filter(|row| row.group().as_ref() == Some(group));
+        let mut rows: Vec<_> = own.collect();
         rows.sort_by_key(|row| row.id);
-        for row in rows.iter().filter(|row| row.group().as_ref() == Some(group)) {
+        for row in rows {
             let named = match row.allows {
                 Some(_) => row.named(),
                 None => Named::Nobody("it neither allows nor denies".to_owned()),
@@ -142,7 +144,7 @@ mod tests {
 
     fn members(rows: Vec<AclRow>, known: &[&str]) -> Vec<String> {
         let known: Vec<ThingId> = known.iter().map(|id| id.parse().unwrap()).collect();
-        let membership = Membership::new(&"g".parse().unwrap(), rows, &known);
+        let membership = Membership::new(&"g".parse().unwrap(), &rows, &known);
         membership.members().map(ToString::to_string).collect()
     }
 
@@ -157,7 +159,7 @@ mod tests {
             row(3, '-', "b", "NULL", G),
         ];
         assert_eq!(members(rows.clone(), &[]), ["b"]);
-        let membership = Membership::new(&"g".parse().unwrap(), rows, &[]);
+        let membership = Membership::new(&"g".parse().unwrap(), &rows, &[]);
         let decided = &membership.decided[&"a".parse::<ThingId>().unwrap()];
         assert_eq!(*decided, Decision { is_member: false, row: 2 });
     }
@@ -174,7 +176,7 @@ mod tests {
             row(7, '?', "e", "NULL", G),
         ];
         assert_eq!(members(rows.clone(), &[]), ["a", "b", "c"]);
-        let membership = Membership::new(&"g".parse().unwrap(), rows, &[]);
+        let membership = Membership::new(&"g".parse().unwrap(), &rows, &[]);
         let skipped: Vec<_> =
             membership.skipped.iter().map(|it| (it.row, it.reason.as_str())).collect();
         assert_eq!(skipped[..2], [(4, "it names nobody"), (5, "it names nobody")]);

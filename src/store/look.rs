@@ -24,7 +24,7 @@ pub fn groups(target: &Target) -> Result<Vec<(GroupName, usize)>, StoreError> {
             }
         }
         let sizes = groups.into_iter().map(|(group, rows)| {
-            let members = Membership::new(&group, rows, &known).members().count();
+            let members = Membership::new(&group, &rows, &known).members().count();
             (group, members)
         });
         Ok(sizes.collect())

@@ -174,8 +174,15 @@ pub struct Unsettled(pub Vec<ThingId>);
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct ListMembers {
+    /// By what the answer is known.
+    pub ticket: u64,
     /// Whose members.
     pub group: GroupName,
+    /// The rows of the broker's access table about the group, if they are known; else they are read.
+    pub rows: Option<Arc<[AclRow]>>,
+    /// Whether others wait for the answer who have nothing to do with the group: then it comes first. A question that
+    /// was asked already, under the same ticket, is moved there.
+    pub is_urgent: bool,
     /// Who gets them.
     pub reply: Recipient<Members>,
 }
@@ -184,12 +191,16 @@ pub struct ListMembers {
 #[derive(Clone, Debug, PartialEq, Eq, Message)]
 #[rtype(result = "()")]
 pub struct Members {
+    /// Which question it answers.
+    pub ticket: u64,
     /// Whose members.
     pub group: GroupName,
     /// The members in order of id; or why the table does not say it.
     pub members: Result<Arc<[ThingId]>, String>,
     /// Rows about the group that count for nothing.
     pub skipped: Vec<Skipped>,
+    /// The rows about the group, if one of them names everybody: then its members change with the twins.
+    pub of_everybody: Option<Arc<[AclRow]>>,
 }
 
 /// Asks a query of twins as they are in the database. One that waits when the database goes away is dropped.

@@ -13,7 +13,7 @@ use diesel::{
 };
 
 use super::{
-    Applied, Members, Row, Target, acl,
+    AclRow, Applied, Members, Membership, Row, Target, acl,
     connection::{Db, Opener},
     deleted,
     fault::Fault,
@@ -34,8 +34,8 @@ pub(super) enum Read {
     },
     /// Nothing: it shows whether the database answers.
     Ping,
-    /// The members of a group.
-    Members(GroupName),
+    /// The members of a group, by these rows or by those that are there, and what goes back with them.
+    Members(GroupName, Option<Arc<[AclRow]>>, u64),
     Select(Chunk),
 }
 
@@ -112,7 +112,9 @@ impl Work for Reader {
                     twins::unsettled(&mut db, after.as_ref(), *limit).map(Found::Unsettled)
                 }
                 Read::Ping => db.ping().map(|()| Found::Pong),
-                Read::Members(group) => members(&mut db, group).map(Found::Members),
+                Read::Members(group, rows, ticket) => {
+                    members(&mut db, group, rows.as_ref(), *ticket).map(Found::Members)
+                }
                 Read::Select(chunk) => select::part(&mut db, chunk).map(Found::Part),
             };
             found.map_err(Fault::from)
@@ -123,16 +125,31 @@ impl Work for Reader {
     }
 }
 
-/// Who is a member of a group. That the table is none of the broker's is an answer, too: waiting does not mend it.
-fn members(db: &mut Db, group: &GroupName) -> QueryResult<Members> {
-    let (members, skipped) = match acl::membership(db, group) {
-        Ok(membership) => (Ok(membership.members().cloned().collect()), membership.skipped),
-        Err(error) => match Fault::sort(error.to_string()) {
-            Fault::Refused(reason) => (Err(reason), Vec::new()),
-            Fault::Lost(_) | Fault::Away(_) => return Err(error),
-        },
+/// Who is a member of a group. That the table is none of the broker's, or that we may not read it, is an answer, too:
+/// waiting does not mend it.
+fn members(
+    db: &mut Db,
+    group: &GroupName,
+    rows: Option<&Arc<[AclRow]>>,
+    ticket: u64,
+) -> QueryResult<Members> {
+    let answer = |members, skipped, of_everybody| {
+        Ok(Members { ticket, group: group.clone(), members, skipped, of_everybody })
     };
-    Ok(Members { group: group.clone(), members, skipped })
+    let rows = match rows
+        .map_or_else(|| acl::rows(db, Some(group)).map(Arc::from), |rows| Ok(rows.clone()))
+    {
+        Ok(rows) => rows,
+        Err(error) if acl::is_lasting(&error) => {
+            return answer(Err(error.to_string()), Vec::new(), None);
+        }
+        Err(error) => return Err(error),
+    };
+    let known = acl::known(db, &rows)?;
+    let membership = Membership::new(group, &rows, &known);
+    let members = membership.members().cloned().collect();
+    let of_everybody = rows.iter().any(AclRow::names_everybody).then_some(rows);
+    answer(Ok(members), membership.skipped, of_everybody)
 }
 
 fn load(db: &mut Db, ids: &[ThingId]) -> QueryResult<Found> {

@@ -1,6 +1,11 @@
 //! Queries over many twins, a chunk of each in turn: a large one does not hold up the small ones.
 
-use std::{collections::VecDeque, ops::Range, sync::Arc, time::Instant};
+use std::{
+    collections::VecDeque,
+    ops::Range,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{
     Select, SelectFault, Selected,
@@ -9,8 +14,17 @@ use super::{
 };
 use crate::{protocol::ThingId, twin::Rows};
 
-/// The most twins in one statement.
+/// The most twins in one chunk.
 const CHUNK: usize = 500;
+
+/// How many the first chunk of a query has: nobody knows yet how much work they are.
+const FIRST: usize = 16;
+
+/// Chunks become larger while they take less than this, and smaller when they take longer than four times that.
+const SHORT: Duration = Duration::from_millis(50);
+
+/// The most bytes of rows that may be kept of all queries before the first of them is answered ahead of the others.
+const KEPT_BYTES: usize = 64 << 20;
 
 /// Some of a query's twins, and what those before them gave.
 #[derive(Clone)]
@@ -43,16 +57,23 @@ pub(super) enum Part {
 struct Active {
     select: Arc<Select>,
     next: usize,
+    /// How many twins the next chunk has.
+    size: usize,
     rows: Vec<Arc<Rows>>,
     unreadable: Vec<(ThingId, String)>,
 }
 
 impl Active {
     fn chunk(&self) -> Chunk {
-        let end = self.select.ids.len().min(self.next + CHUNK);
+        let end = self.select.ids.len().min(self.next + self.size);
         // What comes before matters to the count and the bytes of each chunk: it is shared, not copied.
         let (select, before) = (Arc::clone(&self.select), self.rows.clone());
         Chunk { select, range: self.next..end, before }
+    }
+
+    /// The bytes of the rows so far.
+    fn bytes(&self) -> usize {
+        self.rows.iter().map(|rows| rows.bytes()).sum()
     }
 
     fn tell(self, result: Result<Arc<[u8]>, SelectFault>) {
@@ -75,7 +96,13 @@ impl Selector {
 
     pub(super) fn put(&mut self, select: Select) {
         let select = Arc::new(select);
-        self.active.push_back(Active { select, next: 0, rows: vec![], unreadable: vec![] });
+        self.active.push_back(Active {
+            select,
+            next: 0,
+            size: FIRST,
+            rows: vec![],
+            unreadable: vec![],
+        });
     }
 
     /// Starts the next chunk, unless one is under way.
@@ -102,9 +129,14 @@ impl Selector {
         match part {
             Part::Rows(rows, unreadable) => {
                 active.next = chunk.range.end;
+                active.size = next_size(active.size, self.lane.took());
                 active.rows.push(Arc::new(rows));
                 active.unreadable.extend(unreadable);
-                self.active.push_back(active);
+                if self.kept_bytes() + active.bytes() > KEPT_BYTES {
+                    self.active.push_front(active);
+                } else {
+                    self.active.push_back(active);
+                }
             }
             Part::Answer(answer, unreadable) => {
                 active.unreadable.extend(unreadable);
@@ -112,6 +144,10 @@ impl Selector {
             }
             Part::Failed(fault) => active.tell(Err(fault)),
         }
+    }
+
+    fn kept_bytes(&self) -> usize {
+        self.active.iter().map(Active::bytes).sum()
     }
 
     /// Lets go of all that is asked, unanswered: whoever asked was told that the database is away.
@@ -122,5 +158,40 @@ impl Selector {
     /// Gives a chunk up that takes too long; it is tried again on another connection.
     pub(super) fn abandon(&mut self, now: Instant) {
         self.lane.abandon(now);
+    }
+}
+
+/// How many twins come behind a chunk of so many that took so long.
+fn next_size(size: usize, took: Duration) -> usize {
+    if took < SHORT {
+        CHUNK.min(size * 2)
+    } else if took > SHORT * 4 {
+        1.max(size / 2)
+    } else {
+        size
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The sizes of chunks of twins that take so long each, until they stay.
+    fn sizes(each: Duration) -> Vec<usize> {
+        let mut sizes = vec![FIRST];
+        for _ in 0..10 {
+            let last = sizes[sizes.len() - 1];
+            sizes.push(next_size(last, each * u32::try_from(last).unwrap()));
+        }
+        sizes.dedup();
+        sizes
+    }
+
+    #[test]
+    fn chunks_are_as_large_as_their_time_allows() {
+        assert_eq!(sizes(Duration::from_micros(1)), [16, 32, 64, 128, 256, 500]);
+        assert_eq!(sizes(Duration::from_millis(1)), [16, 32, 64]);
+        assert_eq!(sizes(Duration::from_millis(60)), [16, 8, 4, 2]);
+        assert_eq!(sizes(Duration::from_secs(2)), [16, 8, 4, 2, 1]);
     }
 }

@@ -1,6 +1,6 @@
 //! What goes into the rules, and what comes out of them.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use serde_json::{Map, Value};
 
@@ -55,8 +55,8 @@ pub enum Event {
     Reported(Report),
     /// A client asks for a change.
     Set {
-        /// The members asked for; null asks for removal.
-        members: Map<String, Value>,
+        /// The members asked for; null asks for removal. Shared, as a group's SET is one for all its members.
+        members: Arc<Map<String, Value>>,
         /// The version that the twin has to be at, if the client says so.
         version: Option<u64>,
     },

@@ -219,3 +219,31 @@ async fn a_full_inbox_whose_answers_wait_for_the_broker_connects_again() {
         .await;
     }
 }
+
+/// What is under way may itself wait for an acknowledgement, as a group's SET does: then both wait for the other.
+#[actix::test]
+async fn a_full_inbox_with_something_that_waits_for_the_broker_connects_again() {
+    let broker = Broker::start();
+    let mut peer = Peer::connect(broker.port(), "peer").await;
+    let given = MqttSettings { under_way: 1000, ..settings(broker.port()) };
+    let folder = tempfile::tempdir().unwrap();
+    let inbox = InboxSettings { folder: Some(folder.path().into()), sync: false, bytes: 100_000 };
+    let rig = Rig::ready_on(given, &inbox, &mut peer).await;
+    for n in 0..400 {
+        peer.publish("TNG/d1/TWIN/SET", format!("{n:0>500}")).await;
+    }
+    until("it is full", || rig.link.len() == 2).await;
+    let first = rig.arrived.all()[0].place.number;
+    rig.bridge.do_send(Publish { entry: Some(first), ..update("d1", "told") });
+    let mut done = 1;
+    until("all have come", || {
+        for arrived in rig.arrived.all().iter().skip(done) {
+            rig.finish(arrived.place.number);
+            done += 1;
+        }
+        rig.acked.len() == 1
+    })
+    .await;
+    rig.finish(first);
+    until("the last has come", || rig.payloads().contains(&format!("{:0>500}", 399))).await;
+}

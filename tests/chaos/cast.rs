@@ -95,7 +95,7 @@ async fn perform(ports: &Ports, play: Play, log: Arc<Log>, seed: u64) {
 
 /// Hears everything in the order in which the broker took it.
 async fn listen(port: u16, play: Rc<Play>, log: Arc<Log>) {
-    let mut line = Line::start(port, "tap", &["TNG/#"], None);
+    let mut line = Line::start(port, "tap", &["TNG/#", "GRP/+/TWIN/RES"], None);
     let mut was_up = false;
     while !play.is_over() {
         match line.next(Instant::now() + Duration::from_secs(1)).await {

@@ -19,16 +19,19 @@ pub enum Writer {
     First,
     /// The other client.
     Second,
+    /// The one client, by its SETs of its group.
+    Group,
 }
 
 impl Writer {
-    pub const ALL: [Self; 3] = [Self::Thing, Self::First, Self::Second];
+    pub const ALL: [Self; 4] = [Self::Thing, Self::First, Self::Second, Self::Group];
 
     pub fn letter(self) -> char {
         match self {
             Self::Thing => 'r',
             Self::First => 'a',
             Self::Second => 'b',
+            Self::Group => 'g',
         }
     }
 }
@@ -141,6 +144,10 @@ pub enum Event {
         writer: Writer,
         number: u64,
     },
+    /// What was just sent to so many things is one SET of a group.
+    Grouped {
+        things: usize,
+    },
     /// It has seen the PUBACK.
     Acked {
         thing: Thing,
@@ -211,6 +218,7 @@ impl Event {
             | Self::Stale { thing }
             | Self::Holds { thing, .. } => Some(*thing),
             Self::Replayed { .. }
+            | Self::Grouped { .. }
             | Self::Parted
             | Self::Joined
             | Self::Began { .. }
@@ -230,6 +238,7 @@ impl fmt::Display for Event {
             Self::Sent { writer, number, .. } => {
                 write!(f, "sends {} = {number}", Member::of(*writer, *number))
             }
+            Self::Grouped { things } => write!(f, "the last {things} are one SET of a group"),
             Self::Acked { writer, number, .. } => {
                 write!(f, "has the PUBACK of {} = {number}", Member::of(*writer, *number))
             }

@@ -112,7 +112,7 @@ fn phase(name: &str, base: Base, broker: Broker, settings: &Settings, span: Dura
     let run = format!("{name}, phase {number}, seed {seed}");
     tell(&format!("{run}: {:.0} s of faults", span.as_secs_f64()));
     let log = Arc::new(Log::new());
-    let mut stage = Stage::start(base, lines, &log);
+    let mut stage = Stage::start(base, lines, &log, THINGS);
     let play = Play::new(THINGS, LOAD, broker == Broker::Forgets, SETTLING);
     let cast = Cast::start(stage.ports(), &play, &log, seed);
     let mut faults = stage.faults();

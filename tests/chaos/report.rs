@@ -32,10 +32,12 @@ pub fn counts(log: &[Entry], verdict: &Verdict) -> String {
     let asked = count(&|event| matches!(event, Event::Asked { .. }));
     let passed = count(&|event| matches!(event, Event::Passed { .. }));
     let stale = count(&|event| matches!(event, Event::Stale { .. }));
+    let groups = count(&|event| matches!(event, Event::Grouped { .. }));
     let kills = count(&|event| *event == Event::Began { fault: Fault::KillManager });
     let faults = count(&|event| matches!(event, Event::Began { .. }));
     format!(
-        "{} messages ({acked} of {sent} SETs and reports acknowledged, {told} TWIN/UPD, {asked} STATE/SET), \
+        "{} messages ({acked} of {sent} SETs and reports acknowledged, {groups} SETs of groups among them, \
+         {told} TWIN/UPD, {asked} STATE/SET), \
          {faults} faults, {kills} kills of the manager, {} replays, {} duplicates, {stale} old deltas at \
          things, {} losses",
         told + asked + passed,

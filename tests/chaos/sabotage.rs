@@ -29,7 +29,7 @@ const SETTLING: Duration = Duration::from_secs(1);
 fn a_manager_that_told_what_it_had_not_committed_is_caught() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let log = Arc::new(Log::new());
-    let mut stage = Stage::start(Base::Sqlite, "", &log);
+    let mut stage = Stage::start(Base::Sqlite, "", &log, THINGS);
     let play = Play::new(THINGS, LOAD, false, SETTLING);
     let cast = Cast::start(stage.ports(), &play, &log, 1);
     stage.sql("CREATE TABLE older AS SELECT * FROM twin");
@@ -50,7 +50,7 @@ fn a_manager_that_told_what_it_had_not_committed_is_caught() {
 /// in the rows says so.
 fn run_over_an_old_inbox(tamper: Option<&str>) -> Verdict {
     let log = Arc::new(Log::new());
-    let mut stage = Stage::start(Base::Sqlite, "", &log);
+    let mut stage = Stage::start(Base::Sqlite, "", &log, THINGS);
     let play = Play::new(THINGS, LOAD, false, SETTLING);
     let cast = Cast::start(stage.ports(), &play, &log, 1);
     let inbox = stage.program.folder().join("data/inbox");

@@ -12,11 +12,17 @@ use diesel::{Connection, MysqlConnection, SqliteConnection, connection::SimpleCo
 
 use super::{
     cast::Ports,
+    clients::{CLIENTS, first_things},
     faults::Step,
     log::{Event, Fault, Log},
+    wire::{group, id},
 };
 use crate::support::{
-    broker::Broker, client::Client, database::sqlite_url, mariadb::MariaDb, program::Twinmgr,
+    broker::Broker,
+    client::Client,
+    database::{Direct, sqlite_url},
+    mariadb::MariaDb,
+    program::Twinmgr,
     proxy::Proxy,
 };
 
@@ -45,8 +51,9 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Starts all of it, with more lines for the broker's configuration, and waits until the manager answers.
-    pub fn start(base: Base, broker_lines: &str, log: &Arc<Log>) -> Self {
+    /// Starts all of it, with more lines for the broker's configuration, and waits until the manager answers. Each client
+    /// has a group.
+    pub fn start(base: Base, broker_lines: &str, log: &Arc<Log>, things: usize) -> Self {
         let broker = Broker::start_with(broker_lines);
         let folder = tempfile::tempdir().unwrap();
         let url = match &base {
@@ -64,6 +71,11 @@ impl Stage {
         ];
         let mut program = Twinmgr::start_in(folder, to_manager.port(), &url, &settings);
         program.ready(&mut Client::connect(broker.port()));
+        let mut database = Direct::to(&url);
+        for client in 0..CLIENTS {
+            let members: Vec<_> = first_things(client, things).map(id).collect();
+            database.join(&group(client), &members);
+        }
         let log = Arc::clone(log);
         let clock = channel();
         Self { program, url, broker, base, to_manager, to_peers, log, clock, ended_by_itself: 0 }

@@ -16,6 +16,14 @@ pub fn topic(thing: Thing, levels: &str) -> String {
     format!("TNG/c{thing}/{levels}")
 }
 
+/// Who is in no group.
+pub const STRANGER: &str = "stranger";
+
+/// The group of the things that a client writes to first: it is called after the client.
+pub fn group(client: usize) -> String {
+    format!("w{client}")
+}
+
 /// `{"<kind>": {…}}`, with a trn if there is one.
 pub fn payload(kind: &str, trn: Option<u64>, values: &Values) -> String {
     let mut members = members(values);
@@ -47,6 +55,9 @@ impl Request {
 
 /// What a message heard by the tap says; none if it is not about one of the things.
 pub fn event(manager: &str, topic: &str, payload: &[u8]) -> Option<Event> {
+    if let Some(topic) = topic.strip_prefix("GRP/") {
+        return of_group(topic, payload);
+    }
     let (id, levels) = topic.strip_prefix("TNG/")?.split_once('/')?;
     if id == manager {
         return of_manager(levels, payload);
@@ -76,6 +87,19 @@ pub fn event(manager: &str, topic: &str, payload: &[u8]) -> Option<Event> {
         "LC/OFF" => passed("LC/OFF", &[]),
         _ => None,
     }
+}
+
+/// What came of a SET of a group, if that is not what was asked for. It stands at the group's first thing.
+fn of_group(topic: &str, payload: &[u8]) -> Option<Event> {
+    let thing = topic.strip_prefix('w')?.strip_suffix("/TWIN/RES")?.parse().ok()?;
+    let answer: Value = serde_json::from_slice(payload).unwrap();
+    let set = &answer["set"];
+    let count = |what: &str| set[what].as_array().map_or(0, Vec::len) as u64;
+    let refuses = set["refused"].as_array().is_some_and(|all| all.iter().any(|id| id != STRANGER));
+    let all_have_it = set["members"].as_u64().is_some_and(|members| {
+        members > 0 && !refuses && count("changed") + count("unchanged") == members
+    });
+    (!all_have_it).then(|| Event::Refused { thing, why: answer.to_string() })
 }
 
 fn of_manager(levels: &str, payload: &[u8]) -> Option<Event> {

@@ -23,6 +23,7 @@ on_both_databases!(
     presence_is_told_as_each_twin_tells_it,
     who_has_no_twin_or_one_that_cannot_be_read_is_left_out,
     an_answer_larger_than_the_broker_takes_is_a_413,
+    everybody_is_whoever_has_a_twin_at_that_moment,
     fifty_thousand_members_are_one_group,
     a_table_that_is_none_is_an_error_and_costs_nobody_else_anything,
 );
@@ -148,6 +149,28 @@ fn an_answer_larger_than_the_broker_takes_is_a_413(database: &Database) {
     let two = json!({"column": "clientId", "op": "<", "value": "c"});
     let answer = ask(&mut site, "hall", "TWIN/GET", &json!({"select": ["reported"], "where": two}));
     assert_eq!(answer["res"].as_array().unwrap().len(), 2);
+}
+
+fn everybody_is_whoever_has_a_twin_at_that_moment(database: &Database) {
+    let mut site = site(database, "all", &["$all", "named"]);
+    let deny = "INSERT INTO mqtt_acl (id, allow, clientid, access, topic) VALUES (0, 0, 'denied', 1, 'GRP/all/TPC/#')";
+    Direct::to(&site.url).execute(deny, &format!("SET sql_mode = 'NO_AUTO_VALUE_ON_ZERO'; {deny}"));
+    site.report("denied", &json!({"trn": 1}));
+    site.twin("denied");
+    let mut wanted = Vec::new();
+    for number in 0..30 {
+        let id = format!("t{number:02}");
+        site.report(&id, &json!({"trn": 1}));
+        site.client.expect(&format!("TNG/{id}/TWIN/UPD"), PATIENCE);
+        wanted.push(id);
+        assert_eq!(members(&mut site, "all"), wanted, "whoever was told of a twin finds it");
+    }
+    site.client.publish("TNG/t07/TWIN/DEL", "{}");
+    site.client.expect("TNG/t07/TWIN/RES", PATIENCE);
+    let outcome = ask(&mut site, "all", "TWIN/SET", &json!({"set": {"on": true}, "query": 1}));
+    wanted.retain(|id| id != "t07");
+    wanted.insert(0, "named".to_owned());
+    assert_eq!(outcome["set"]["changed"], json!(wanted), "who is named need not have one");
 }
 
 fn fifty_thousand_members_are_one_group(database: &Database) {

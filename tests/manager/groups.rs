@@ -201,7 +201,7 @@ async fn the_tables_are_asked_once_however_many_ask_for_a_group_within_a_second(
     let most = 1 + usize::try_from(begin.elapsed().as_secs()).unwrap();
     let heard = service.tape.lock().unwrap();
     for group in ["g", "h"] {
-        let asked = heard.lists.iter().filter(|asked| *asked == group).count();
+        let asked = heard.lists.values().filter(|asked| *asked == group).count();
         assert!((1..=most).contains(&asked), "{asked} times in {:?}", begin.elapsed());
     }
 }
@@ -292,6 +292,7 @@ async fn a_large_set_goes_in_portions_and_others_go_between() {
     assert_eq!(desired(&service, "t0999"), [json!({"n": 1}), json!({"n": 2})]);
     assert!(told(&service.tape.lock().unwrap(), "TNG/t0") < 300, "the rest waits for the broker");
     service.send("GRP/small/TWIN/SET", json!({"set": {"n": 1}, "query": 2}));
+    service.until("both have no place in the line", |heard| heard.parked == [1, 4]).await;
     for _ in 0..100 {
         ack_all(&service);
         service
@@ -320,7 +321,7 @@ async fn what_was_left_of_a_set_is_done_after_a_restart_and_the_rest_not_again()
     };
     let set = |n: u64| {
         let Value::Object(members) = json!({ "n": n }) else { panic!() };
-        Event::Set { members, version: None }
+        Event::Set { members: members.into(), version: None }
     };
     let row = |number, n| Row {
         record: twin(set(n)).to_record(),
@@ -384,5 +385,46 @@ async fn a_member_that_the_database_does_not_take_is_refused_and_the_set_is_done
     service.send("GRP/g/TWIN/SET", json!({"set": {"on": true}, "query": 1}));
     service.all_done().await;
     let outcome = json!({"members": 1, "changed": [], "unchanged": [], "refused": ["a"]});
+    assert_eq!(service.on("GRP/g/TWIN/RES"), [json!({"query": 1, "set": outcome})]);
+}
+
+#[actix_rt::test]
+async fn queries_take_their_time_and_nothing_waits_for_them() {
+    const QUERIES: usize = 300;
+    let mut service = service(&["a"]);
+    for number in 0..QUERIES {
+        service.send("GRP/g/TWIN/GET", json!({"query": number}));
+    }
+    service.send("TNG/a/STATE/UPD", json!({"state": {"trn": 1}}));
+    service.until("the report is done", |heard| heard.done.len() == 1).await;
+    service.until("some are asked", |heard| heard.selects.len() == 100).await;
+    assert_eq!(service.tape.lock().unwrap().parked.len(), QUERIES, "none has a place in the line");
+    let mut answered = 0;
+    while answered < QUERIES {
+        let selects = std::mem::take(&mut service.tape.lock().unwrap().selects);
+        for select in selects {
+            let answer = select.mark.unwrap().to_string().into_bytes().into();
+            let (ticket, unreadable) = (select.ticket, Vec::new());
+            select.reply.do_send(Selected { ticket, result: Ok(answer), unreadable });
+            answered += 1;
+        }
+        service.until("they are done", |heard| heard.done.len() > answered).await;
+    }
+    let wanted: Vec<_> = (0..QUERIES).map(|number| json!(number)).collect();
+    assert_eq!(service.on("GRP/g/TWIN/RES"), wanted);
+}
+
+#[actix_rt::test]
+async fn a_set_that_asks_for_nothing_new_changes_nobody_though_presence_is_forgotten() {
+    let mut service = service(&["a"]);
+    service.send("TNG/a/STATE/UPD", json!({"state": {"trn": 1, "on": true}}));
+    service.send("TNG/a/TWIN/SET", json!({"set": {"level": 3}}));
+    service.all_done().await;
+    // What a lost session makes of presence is written down with the next change, and is none of the twin's.
+    service.link(2);
+    service.session_is(2);
+    service.send("GRP/g/TWIN/SET", json!({"set": {"level": 3, "on": true}, "query": 1}));
+    service.all_done().await;
+    let outcome = json!({"members": 1, "changed": [], "unchanged": ["a"], "refused": []});
     assert_eq!(service.on("GRP/g/TWIN/RES"), [json!({"query": 1, "set": outcome})]);
 }

@@ -36,7 +36,7 @@ fn report(payload: Value) -> Event {
 
 fn set(members: Value) -> Event {
     let Value::Object(members) = members else { panic!("{members} is no object") };
-    Event::Set { members, version: None }
+    Event::Set { members: members.into(), version: None }
 }
 
 /// A service whose database has these rows; those named may not have been told.

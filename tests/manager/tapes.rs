@@ -44,7 +44,8 @@ pub struct Heard {
     pub refuses: Option<String>,
     /// The members of each group; another one has none.
     pub members: HashMap<String, Result<Vec<ThingId>, String>>,
-    pub lists: Vec<String>,
+    /// Which groups were asked for, by ticket.
+    pub lists: HashMap<u64, String>,
     pub holds_lists: Option<Vec<ListMembers>>,
     pub selects: Vec<Select>,
     pub holds_acks: bool,
@@ -221,7 +222,7 @@ impl Handler<ListMembers> for Recorder {
 
     fn handle(&mut self, list: ListMembers, _: &mut Self::Context) {
         let mut heard = self.0.lock().unwrap();
-        heard.lists.push(list.group.to_string());
+        heard.lists.insert(list.ticket, list.group.to_string());
         if let Some(held) = &mut heard.holds_lists {
             return held.push(list);
         }
@@ -229,9 +230,10 @@ impl Handler<ListMembers> for Recorder {
     }
 }
 
-pub fn answer_list(heard: &Heard, ListMembers { group, reply }: ListMembers) {
+pub fn answer_list(heard: &Heard, ListMembers { ticket, group, reply, .. }: ListMembers) {
     let members = heard.members.get(group.as_str()).cloned().unwrap_or(Ok(Vec::new()));
-    reply.do_send(Members { group, members: members.map(Arc::from), skipped: Vec::new() });
+    let (members, skipped) = (members.map(Arc::from), Vec::new());
+    reply.do_send(Members { ticket, group, members, skipped, of_everybody: None });
 }
 
 impl Handler<Select> for Recorder {
@@ -319,6 +321,11 @@ impl Service {
         let router = Router::new(settings, peers).start();
         tape.lock().unwrap().router = Some(router.clone());
         Self { router, tape, epoch, number: 0, session: 1 }
+    }
+
+    /// What comes from now on comes in this session.
+    pub fn session_is(&mut self, session: i64) {
+        self.session = session;
     }
 
     pub fn link(&self, session: i64) {

@@ -13,7 +13,7 @@ use super::{
 /// The same run each time.
 const SEED: u64 = 7;
 /// The things that the payloads are aimed at, and one that nobody has heard of.
-const THINGS: [&str; 5] = ["asked", "declining", "nested", "provisioned", "unheard of"];
+pub const THINGS: [&str; 5] = ["asked", "declining", "nested", "provisioned", "unheard of"];
 /// The longest wait for a twin, which may wait for a commit.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The longest wait for a PONG, which waits for nothing.

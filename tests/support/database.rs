@@ -4,7 +4,9 @@ use std::path::Path;
 
 use diesel::{
     Connection, MysqlConnection, QueryableByName, RunQueryDsl, SqliteConnection,
-    connection::SimpleConnection, sql_query, sql_types::Text,
+    connection::SimpleConnection,
+    sql_query,
+    sql_types::{Nullable, Text},
 };
 
 use super::mariadb::MariaDb;
@@ -44,6 +46,14 @@ pub fn sqlite_url(folder: &Path) -> String {
 struct Line {
     #[diesel(sql_type = Text)]
     line: String,
+}
+
+#[derive(QueryableByName)]
+struct Document {
+    #[diesel(sql_type = Text)]
+    id: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    line: Option<String>,
 }
 
 /// A connection of the test's own to either database.
@@ -102,6 +112,19 @@ impl Direct {
             Self::MariaDb(db) => sql_query(on_mariadb).load(db).unwrap(),
         };
         lines.into_iter().map(|line| line.line).collect::<Vec<_>>().join("\n")
+    }
+
+    /// Has the database hand over id and reported document of all twins, in order of id, and counts them.
+    pub fn documents(&mut self) -> usize {
+        const READ: &str = "SELECT clientId AS id, reported AS line FROM twin ORDER BY clientId";
+        let documents: Vec<Document> = match self {
+            Self::Sqlite(db) => sql_query(READ).load(db).unwrap(),
+            Self::MariaDb(db) => sql_query(READ).load(db).unwrap(),
+        };
+        documents
+            .iter()
+            .filter(|document| !document.id.is_empty() && document.line.is_some())
+            .count()
     }
 
     /// Lets nobody else write, for as long as this connection lives.

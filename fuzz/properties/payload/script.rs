@@ -59,7 +59,7 @@ fn play_line(stage: &mut Stage, line: &Line<'_>) -> bool {
             .is_ok_and(|report| stage.step(&Event::Reported(report), None)),
         b's' => SetRequest::parse(line.payload, limit).map_err(asked).is_ok_and(|request| {
             let SetRequest { members, version, query } = request;
-            stage.step(&Event::Set { members, version }, query)
+            stage.step(&Event::Set { members: members.into(), version }, query)
         }),
         b'g' => match GetRequest::parse(line.payload, limit) {
             Ok(GetRequest::Plain { query }) => stage.step(&Event::Get, query),

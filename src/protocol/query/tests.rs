@@ -283,6 +283,8 @@ fn a_pattern_takes_no_exponential_time() {
     let pattern = Pattern::new(&"%a".repeat(400));
     assert!(!pattern.matches(&("a".repeat(399) + &"b".repeat(20_000))));
     assert!(pattern.matches(&"ab".repeat(20_000).replace("ab", "ba")));
+    let gaps = Pattern::new(&format!("%{}c%", "a_".repeat(450)));
+    assert!(!gaps.matches(&"a".repeat(200_000)));
 }
 
 /// What a pattern means, without a care for time.
@@ -299,10 +301,13 @@ fn obvious(pattern: &[char], text: &[char]) -> bool {
     }
 }
 
+fn signs(text: &str) -> Vec<char> {
+    text.chars().collect()
+}
+
 proptest! {
     #[test]
     fn a_pattern_means_the_obvious(pattern in r"[ab%_\\]{0,8}", text in r"[ab%_\\]{0,8}") {
-        let signs = |text: &str| text.chars().collect::<Vec<_>>();
         prop_assert_eq!(
             Pattern::new(&pattern).matches(&text),
             obvious(&signs(&pattern), &signs(&text))
@@ -323,5 +328,22 @@ proptest! {
         let text = format!("desired{}", quoted.collect::<String>());
         let steps = names.into_iter().map(Step::Member).collect();
         prop_assert_eq!(column(&text), Column::In(Part::Desired, steps));
+    }
+
+    #[test]
+    fn a_long_piece_with_gaps_is_found_where_it_is(
+        piece in "[ab_]{1,150}", before in "[ab]{0,70}", behind in "[ab]{0,9}", fill in "[ab]{150}",
+        breaks in any::<Option<prop::sample::Index>>(),
+    ) {
+        let mut inside: Vec<char> =
+            piece.chars().zip(fill.chars()).map(|(sign, fill)| if sign == '_' { fill } else { sign }).collect();
+        if let Some(at) = breaks {
+            inside[at.index(piece.len())] = 'c';
+        }
+        let text: String = before.chars().chain(inside).chain(behind.chars()).collect();
+        for pattern in [format!("%{piece}%"), format!("{piece}%"), format!("%{piece}")] {
+            let wanted = obvious(&signs(&pattern), &signs(&text));
+            prop_assert_eq!(Pattern::new(&pattern).matches(&text), wanted, "{}", pattern);
+        }
     }
 }

@@ -80,7 +80,7 @@ fn any_act() -> impl Strategy<Value = Act> {
 fn event_of(act: &Act, model: &Model) -> Option<Event> {
     Some(match act {
         Act::Set(members, version) => Event::Set {
-            members: members.as_object().unwrap().clone(),
+            members: members.as_object().unwrap().clone().into(),
             version: version.map(|by| model.version.wrapping_add_signed(by)),
         },
         Act::Report(kind, members, trn) => {

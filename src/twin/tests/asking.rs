@@ -158,13 +158,14 @@ fn a_set_that_would_make_the_twin_too_large_is_refused() {
     let mut stage = stage();
     stage.rules.twin_limit = 300;
     let members = serde_json::Map::from_iter([("a".to_owned(), json!("x".repeat(300)))]);
-    let refusal = stage.try_apply(Event::Set { members, version: None }).unwrap_err();
+    let refusal =
+        stage.try_apply(Event::Set { members: members.into(), version: None }).unwrap_err();
     assert_eq!(refusal.code().number(), 413);
     assert!(!stage.twin.exists());
 }
 
 fn set_of(members: impl Iterator<Item = (String, Value)>) -> Event {
-    Event::Set { members: members.collect(), version: None }
+    Event::Set { members: serde_json::Map::from_iter(members).into(), version: None }
 }
 
 #[test]

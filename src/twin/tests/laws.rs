@@ -109,7 +109,7 @@ fn any_event() -> impl Strategy<Value = Event> {
     );
     prop_oneof![
         6 => report,
-        6 => members.prop_map(|members| Event::Set { members, version: None }),
+        6 => members.prop_map(|members| Event::Set { members: members.into(), version: None }),
         1 => Just(Event::Connected),
         1 => Just(Event::Gone),
         1 => Just(Event::Get),

@@ -68,7 +68,7 @@ impl Stage {
     fn set(&mut self, members: Value) -> &mut Self {
         let Value::Object(mut members) = members else { panic!("a SET is an object") };
         members.remove("trn");
-        self.apply(Event::Set { members, version: None })
+        self.apply(Event::Set { members: members.into(), version: None })
     }
 
     fn on(&mut self) -> &mut Self {

@@ -361,7 +361,9 @@ impl Model {
             Event::Connected => self.connected(now, session),
             Event::Gone => self.gone(now, session),
             Event::Reported(report) => self.report(report, now, session),
-            Event::Set { members, .. } => self.set(&Value::Object(members.clone()), now, session),
+            Event::Set { members, .. } => {
+                self.set(&Value::Object((**members).clone()), now, session)
+            }
             Event::Get => vec![json!("UPD")],
             Event::Delete => {
                 let deleted = self.exists;

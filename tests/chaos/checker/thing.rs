@@ -68,6 +68,7 @@ impl Course {
             | Event::Stale { .. }
             | Event::Began { .. }
             | Event::Ended { .. }
+            | Event::Grouped { .. }
             | Event::Swept => {}
         }
     }
