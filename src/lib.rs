@@ -37,7 +37,10 @@
 //! After a crash the inbox is read again from the first entry that is not over. A row knows the last entry in it, so
 //! that none counts twice, and whether it may not have been told, so that it is told again.
 //!
-//! Still to come: groups, and libraries for those who build things and clients.
+//! A SET of a group is one message that takes its place in the queues of all its members at once, before the next is
+//! looked at; it is done when the last of them has told. A query of a group is asked of the database, beside all this.
+//!
+//! Still to come: libraries for those who build things and clients.
 //!
 //! # The rules, read as a test
 //!

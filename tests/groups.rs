@@ -233,3 +233,23 @@ fn a_table_that_is_neither_and_a_wrong_name_are_errors() {
     assert!(said.contains("cannot be opened"), "{said}");
     assert!(!std::path::Path::new(site.url.strip_prefix("sqlite://").unwrap()).exists());
 }
+
+#[test]
+fn rows_that_say_nothing_sensible_are_passed_over_on_sqlite() {
+    let site = Site::new(&Database::Sqlite);
+    site.execute(
+        "INSERT INTO mqtt_acl (id, allow, clientid, access, topic) VALUES
+         (1, NULL, 'lamp', 1, 'GRP/hall/TPC/#'),
+         (2, 'yes', 'lamp', 1, 'GRP/hall/TPC/#'),
+         (3, 1, CAST(x'6cff' AS TEXT), 1, 'GRP/hall/TPC/#'),
+         (4, 1, 'lamp', 1, CAST(x'ff' AS TEXT)),
+         (5, 1, 'lamp', 1, 'GRP/hall/TPC/#');",
+    );
+    assert_eq!(
+        site.says(&["members", "hall", "--explain"]),
+        "lamp  member  row 5 of mqtt_acl allows it\n\
+         row 1 of mqtt_acl is passed over: it neither allows nor denies\n\
+         row 2 of mqtt_acl is passed over: it neither allows nor denies\n\
+         row 3 of mqtt_acl is passed over: it names nobody\n"
+    );
+}

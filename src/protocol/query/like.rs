@@ -75,10 +75,8 @@ fn is_like(sign: Sign, next: char) -> bool {
 /// What stands behind these signs, if the text begins with them.
 fn without_start<'a>(text: &'a str, signs: &[Sign]) -> Option<&'a str> {
     let mut rest = text.chars();
-    signs
-        .iter()
-        .all(|sign| rest.next().is_some_and(|next| is_like(*sign, next)))
-        .then(|| rest.as_str())
+    let begins = signs.iter().all(|sign| rest.next().is_some_and(|next| is_like(*sign, next)));
+    begins.then_some(rest.as_str())
 }
 
 fn ends_with(text: &str, signs: &[Sign]) -> bool {
