@@ -220,7 +220,7 @@ fn a_table_that_is_neither_and_a_wrong_name_are_errors() {
     let (code, said) = error(&["members", "hall"]);
     assert_eq!(code, 1);
     assert!(
-        said.contains("mqtt_acl has neither allow and access, as in EMQX 4, nor permission and action, as in EMQX 5, but id, allow, ipaddr, username, clientid, may, topic"),
+        said.contains("mqtt_acl has neither id, allow, access, clientid, username and topic, as in EMQX 4, nor id, permission, action, username and topic, as in EMQX 5, but id, allow, ipaddr, username, clientid, may, topic"),
         "{said}"
     );
     site.execute("DROP TABLE mqtt_acl;");

@@ -93,7 +93,7 @@ impl TwinActor {
         let payload: Arc<[u8]> = payload.into_bytes().into();
         let topic = Destination::Topic(Topic::Thing(self.id.clone(), topic));
         let respond = ask.and_then(|ask| ask.respond.clone()).map(Destination::Response);
-        let about = Some(About { id: self.id.clone(), generation: self.generation });
+        let about = Some(About::Thing { id: self.id.clone(), generation: self.generation });
         let publish = |to| Publish { to, payload: payload.clone(), about: about.clone(), entry };
         [Some(topic), respond].into_iter().flatten().map(publish).collect()
     }

@@ -5,7 +5,7 @@
 //! that have a twin, is asked each time: who has seen a new twin's update finds it in the group.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use super::{Common, DatabaseAway, nag::Nag, twin_actor::AWAY};
 use crate::{
-    mqtt::{self, Destination, Publish, Respond},
+    mqtt::{self, About, Destination, Publish, Respond},
     protocol::{Code, GroupName, GroupTopic, Problem, Query, ThingId, Topic},
     store::{AclRow, ListMembers, Members, Select, SelectFault, Selected},
     twin::query_answer,
@@ -23,6 +23,9 @@ use crate::{
 
 /// How long is believed what the tables said.
 const FRESH: Duration = Duration::from_secs(1);
+
+/// The most bytes of answers that are made or on their way to the broker at once. What one may become is kept free for it.
+const ANSWERS: usize = 256 << 20;
 
 /// How long a group is remembered that nobody asks for.
 const IDLE: Duration = Duration::from_secs(60);
@@ -43,6 +46,11 @@ pub(super) struct GroupGet {
     pub(super) session: i64,
     pub(super) respond: Option<Respond>,
 }
+
+/// The broker has one more of the publishes that answer a query.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(super) struct AnswerTold(pub(super) u64);
 
 /// A query of a group's members is answered.
 #[derive(Debug, Message)]
@@ -78,8 +86,14 @@ pub(super) struct GroupActor {
     members_of: Recipient<MembersOf>,
     answered: Recipient<Answered>,
     groups: HashMap<GroupName, Group>,
-    /// Queries that the database is asked, by number.
-    selecting: BTreeMap<u64, GroupGet>,
+    /// Queries whose members are known, and who these are, until there is room for what they may be answered.
+    ready: VecDeque<(GroupGet, Arc<[ThingId]>)>,
+    /// Queries that the database is asked, by number, and the room that is kept free for them.
+    selecting: BTreeMap<u64, (GroupGet, usize)>,
+    /// Answers that the broker has not acknowledged, by number: how many publishes, and of how many bytes.
+    untold: HashMap<u64, (usize, usize)>,
+    /// The bytes of both.
+    taken: usize,
     last_ticket: u64,
     nag: Nag,
 }
@@ -122,8 +136,19 @@ impl GroupActor {
         members_of: Recipient<MembersOf>,
         answered: Recipient<Answered>,
     ) -> Self {
-        let (groups, selecting, nag) = (HashMap::new(), BTreeMap::new(), Nag::default());
-        Self { me, common, members_of, answered, groups, selecting, last_ticket: 0, nag }
+        Self {
+            me,
+            common,
+            members_of,
+            answered,
+            groups: HashMap::new(),
+            ready: VecDeque::new(),
+            selecting: BTreeMap::new(),
+            untold: HashMap::new(),
+            taken: 0,
+            last_ticket: 0,
+            nag: Nag::default(),
+        }
     }
 
     /// Goes on with a request once it is known who the members are.
@@ -177,32 +202,49 @@ impl GroupActor {
             let nothing = query_answer(&get.query, get.mark.as_ref(), &[]);
             return self.answer(get, nothing.into_bytes().into(), false);
         }
-        self.common.peers.select.do_send(Select {
-            ticket: get.number,
-            query: Arc::clone(&get.query),
-            mark: get.mark.clone(),
-            group: get.group.clone(),
-            ids,
-            session: get.session,
-            limit: self.common.room(),
-            reply: ctx.address().recipient(),
-        });
-        self.selecting.insert(get.number, get);
+        self.ready.push_back((get, ids));
+        self.go_on_selecting(ctx);
     }
 
-    fn fail(&self, get: GroupGet, code: Code, message: String) {
+    /// Has the database asked as many queries as there is room for what they may be answered.
+    fn go_on_selecting(&mut self, ctx: &Context<Self>) {
+        let limit = self.common.room();
+        while (self.taken == 0 || self.taken + limit <= ANSWERS)
+            && let Some((get, ids)) = self.ready.pop_front()
+        {
+            self.common.peers.select.do_send(Select {
+                ticket: get.number,
+                query: Arc::clone(&get.query),
+                mark: get.mark.clone(),
+                group: get.group.clone(),
+                ids,
+                session: get.session,
+                limit,
+                reply: ctx.address().recipient(),
+            });
+            self.taken += limit;
+            self.selecting.insert(get.number, (get, limit));
+        }
+    }
+
+    fn fail(&mut self, get: GroupGet, code: Code, message: String) {
         let problem = Problem { query: get.mark.clone(), code, message };
         self.answer(get, problem.to_payload().into_bytes().into(), true);
     }
 
-    fn answer(&self, get: GroupGet, payload: Arc<[u8]>, is_error: bool) {
+    fn answer(&mut self, get: GroupGet, payload: Arc<[u8]>, is_error: bool) {
         let topic = Destination::Topic(Topic::Group(get.group, GroupTopic::TwinRes));
         let respond = get.respond.map(Destination::Response);
+        let (number, mut publishes) = (get.number, 0);
         for to in [Some(topic), respond].into_iter().flatten() {
-            let (payload, entry) = (payload.clone(), Some(get.number));
-            self.common.peers.publish.do_send(Publish { to, payload, about: None, entry });
+            let (payload, about, entry) =
+                (payload.clone(), Some(About::Query(number)), Some(number));
+            self.common.peers.publish.do_send(Publish { to, payload, about, entry });
+            publishes += 1;
         }
-        self.answered.do_send(Answered { number: get.number, is_error });
+        self.untold.insert(number, (publishes, payload.len()));
+        self.taken += payload.len();
+        self.answered.do_send(Answered { number, is_error });
     }
 
     fn forget_idle(&mut self) {
@@ -309,7 +351,7 @@ impl Handler<Members> for GroupActor {
 impl Handler<Selected> for GroupActor {
     type Result = ();
 
-    fn handle(&mut self, selected: Selected, _: &mut Self::Context) {
+    fn handle(&mut self, selected: Selected, ctx: &mut Self::Context) {
         let Selected { ticket, result, unreadable } = selected;
         for (id, reason) in unreadable {
             if self.nag.may(&id, mqtt::now()) {
@@ -317,7 +359,8 @@ impl Handler<Selected> for GroupActor {
             }
         }
         // Who is told already that the database is away needs no more.
-        let Some(get) = self.selecting.remove(&ticket) else { return };
+        let Some((get, limit)) = self.selecting.remove(&ticket) else { return };
+        self.taken -= limit;
         match result {
             Ok(payload) => self.answer(get, payload, false),
             Err(fault @ SelectFault::TooLarge(_)) => {
@@ -328,6 +371,22 @@ impl Handler<Selected> for GroupActor {
                 self.fail(get, Code::Unavailable, fault.to_string());
             }
         }
+        self.go_on_selecting(ctx);
+    }
+}
+
+impl Handler<AnswerTold> for GroupActor {
+    type Result = ();
+
+    fn handle(&mut self, AnswerTold(number): AnswerTold, ctx: &mut Self::Context) {
+        // What an actor before this one answered is none of its own.
+        let Some((publishes, bytes)) = self.untold.get_mut(&number) else { return };
+        *publishes -= 1;
+        if *publishes == 0 {
+            self.taken -= *bytes;
+            self.untold.remove(&number);
+            self.go_on_selecting(ctx);
+        }
     }
 }
 
@@ -336,7 +395,13 @@ impl Handler<DatabaseAway> for GroupActor {
 
     /// Whoever waits for a GET is told so; a SET waits on.
     fn handle(&mut self, DatabaseAway: DatabaseAway, _: &mut Self::Context) {
-        let mut gets: Vec<_> = std::mem::take(&mut self.selecting).into_values().collect();
+        let selecting = std::mem::take(&mut self.selecting).into_values();
+        let mut gets = Vec::new();
+        for (get, limit) in selecting {
+            self.taken -= limit;
+            gets.push(get);
+        }
+        gets.extend(self.ready.drain(..).map(|(get, _)| get));
         for group in self.groups.values_mut() {
             for (since, waiting) in std::mem::take(&mut group.waiting) {
                 match waiting {

@@ -26,6 +26,8 @@ pub(super) struct GroupSet {
     pub(super) session: i64,
     /// What is asked of each.
     pub(super) asked: Arc<Map<String, Value>>,
+    /// The bytes of the payload that it came with.
+    pub(super) bytes: usize,
     pub(super) version: Option<u64>,
     /// By what the client knows it, if it wants to know what came of it.
     pub(super) query: Option<Value>,
@@ -150,6 +152,16 @@ impl GroupSets {
         self.sets.len()
     }
 
+    /// How many turns are left to members of all of them together.
+    pub(super) fn turns(&self) -> usize {
+        self.sets.iter().map(GroupSet::left).sum()
+    }
+
+    /// The bytes of all their payloads.
+    pub(super) fn bytes(&self) -> usize {
+        self.sets.iter().map(|set| set.bytes).sum()
+    }
+
     /// Puts a SET behind all others.
     pub(super) fn put(&mut self, set: GroupSet) {
         self.sets.push_back(set);
@@ -234,6 +246,7 @@ mod tests {
             at: Timestamp(0),
             session: 1,
             asked: Arc::default(),
+            bytes: 10,
             version: None,
             query: None,
             respond: None,

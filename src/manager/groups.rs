@@ -11,7 +11,9 @@ use serde_json::Value;
 
 use super::{
     DatabaseAway, Handling, Router,
-    group_actor::{Answered, AskMembers, GroupActor, GroupGet, Known, MembersOf, unknown},
+    group_actor::{
+        AnswerTold, Answered, AskMembers, GroupActor, GroupGet, Known, MembersOf, unknown,
+    },
     group_sets::{GroupSet, GroupSets, Progress, Taken},
     twin_actor::{AWAY, INTERNAL},
 };
@@ -30,6 +32,11 @@ const PLACES: usize = 200;
 /// The most SETs that are being done at once. Each message looks for its place among them.
 const SETS: usize = 1000;
 
+/// The most turns that all members together may have to have, and the most bytes of all payloads, before another SET gets
+/// its place: a thing that says something takes all that is before that at once.
+const TURNS: usize = 50_000;
+const BYTES: usize = 16 << 20;
+
 /// The most queries that are being answered at once. Others wait as they came.
 const GETS: usize = 100;
 
@@ -37,9 +44,9 @@ const GETS: usize = 100;
 #[derive(Debug, Default)]
 pub(super) struct Groups {
     actor: Option<Addr<GroupActor>>,
-    /// The SET that waits for who is to take it.
-    placing: Option<Placing>,
-    /// What came behind it.
+    /// SETs that wait for who is to take them, or for room, in order.
+    placing: VecDeque<Placing>,
+    /// What came behind one of them that it concerns, or may concern.
     held: VecDeque<Arrived>,
     sets: GroupSets,
     /// How many places are taken.
@@ -50,13 +57,19 @@ pub(super) struct Groups {
     waiting: VecDeque<(GroupName, Arrived)>,
 }
 
-/// A SET that waits for who is to take it, and for others to be through.
+/// A SET that waits for who is to take it, and for room.
 #[derive(Debug)]
 struct Placing {
     group: GroupName,
     message: Arrived,
-    request: GroupSetRequest,
+    /// The members of the group; it may be for some of them only.
     members: Option<Known>,
+}
+
+impl Placing {
+    fn number(&self) -> u64 {
+        self.message.place.number
+    }
 }
 
 /// Who asked a query.
@@ -67,26 +80,67 @@ struct Asked {
     respond: Option<Respond>,
 }
 
+impl Groups {
+    /// Whether the first SET that waits can be given its place.
+    fn has_room(&self) -> bool {
+        let Some(Placing { message, members: Some(members), .. }) = self.placing.front() else {
+            return false;
+        };
+        let turns = members.as_ref().map_or(0, |members| members.len());
+        self.sets.len() == 0
+            || (self.sets.len() < SETS
+                && self.sets.turns() + turns <= TURNS
+                && self.sets.bytes() + message.payload.len() <= BYTES)
+    }
+}
+
 impl Router {
-    /// Whether a message has to wait for a SET before it to have its place.
+    /// Whether a message has to wait for a SET before it to have its place: if it is for one of those who may have to take
+    /// it, which is anybody as long as that is not known.
     pub(super) fn is_behind_a_set(&self, message: &Arrived) -> bool {
-        let Some(placing) = &self.groups.placing else { return false };
-        let is_later = message.place.number > placing.message.place.number;
-        is_later
-            && match &message.topic {
-                Topic::Thing(id, _) if *id == self.settings.id => false,
-                // These are told that the database is away.
-                Topic::Thing(_, ThingTopic::TwinGet) | Topic::Group(_, GroupTopic::TwinGet) => {
-                    !self.away
-                }
-                Topic::Thing(..) | Topic::Group(_, GroupTopic::TwinSet) => true,
-                Topic::Group(_, GroupTopic::TwinRes | GroupTopic::Ping) => false,
+        if self.groups.placing.is_empty() {
+            return false;
+        }
+        let before = |placing: &&Placing| placing.number() < message.place.number;
+        let mut before = self.groups.placing.iter().take_while(before);
+        match &message.topic {
+            Topic::Thing(id, _) if *id == self.settings.id => false,
+            // These are told that the database is away.
+            Topic::Thing(_, ThingTopic::TwinGet) | Topic::Group(_, GroupTopic::TwinGet)
+                if self.away =>
+            {
+                false
             }
+            Topic::Thing(id, _) => {
+                // SETs of a group that came soon after one another have the same list of members.
+                let mut last: Option<&Arc<[ThingId]>> = None;
+                before.any(|placing| match &placing.members {
+                    None => true,
+                    Some(Err(_)) => false,
+                    Some(Ok(members)) => {
+                        let is_new = !last.is_some_and(|last| Arc::ptr_eq(last, members));
+                        last = Some(members);
+                        is_new && members.binary_search(id).is_ok()
+                    }
+                })
+            }
+            Topic::Group(group, GroupTopic::TwinGet) => {
+                before.any(|placing| placing.group == *group)
+            }
+            Topic::Group(_, GroupTopic::TwinSet | GroupTopic::TwinRes | GroupTopic::Ping) => false,
+        }
     }
 
-    /// Has a message wait behind the SET that waits for its place.
+    /// Has a message wait behind a SET that waits for its place.
     pub(super) fn hold(&mut self, message: Arrived) {
         self.groups.held.push_back(message);
+    }
+
+    /// Lets go on what need not wait any more.
+    fn release(&mut self, ctx: &mut Context<Self>) {
+        for message in std::mem::take(&mut self.groups.held) {
+            self.route(message, ctx);
+        }
     }
 
     pub(super) fn about_group(
@@ -143,17 +197,9 @@ impl Router {
     }
 
     fn set_of_group(&mut self, group: GroupName, message: Arrived, ctx: &mut Context<Self>) {
-        match GroupSetRequest::parse(&message.payload, self.settings.payload_limit) {
-            Ok(request) => {
-                let number = message.place.number;
-                self.group_actor(ctx).do_send(AskMembers { number, group: group.clone() });
-                self.groups.placing = Some(Placing { group, message, request, members: None });
-            }
-            Err(problem) => {
-                let (respond, number) = (message.respond, message.place.number);
-                self.answer_problem(res(group), &problem, respond, number);
-            }
-        }
+        let number = message.place.number;
+        self.group_actor(ctx).do_send(AskMembers { number, group: group.clone() });
+        self.groups.placing.push_back(Placing { group, message, members: None });
     }
 
     /// The actor that knows the groups: another one, if it has ended, which does again what can be done again.
@@ -172,8 +218,9 @@ impl Router {
             let problem = Problem { query, code: Code::Unavailable, message: INTERNAL.to_owned() };
             self.answer_problem(res(group), &problem, respond, number);
         }
-        if let Some(Placing { group, message, members: None, .. }) = &self.groups.placing {
-            actor.do_send(AskMembers { number: message.place.number, group: group.clone() });
+        for placing in self.groups.placing.iter().filter(|placing| placing.members.is_none()) {
+            let (number, group) = (placing.number(), placing.group.clone());
+            actor.do_send(AskMembers { number, group });
         }
         actor
     }
@@ -200,42 +247,33 @@ impl Router {
             actor.do_send(DatabaseAway);
         }
         self.go_on_with_gets(ctx);
-        for message in std::mem::take(&mut self.groups.held) {
-            if self.is_behind_a_set(&message) {
-                self.groups.held.push_back(message);
-            } else {
-                self.route_now(message, ctx);
-            }
-        }
+        self.release(ctx);
     }
 
-    /// Gives the SET that waits its place, if that can be, and lets go on what came behind it.
+    /// Gives the SETs that wait their places, as far as that can be, and lets go on what came behind them.
     pub(super) fn place(&mut self, ctx: &mut Context<Self>) {
-        while let Some(placing) = self.groups.placing.take_if(|placing| placing.members.is_some()) {
-            let Placing { group, message, request, members } = placing;
-            if self.groups.sets.len() >= SETS {
-                self.groups.placing = Some(Placing { group, message, request, members });
-                break;
-            }
-            match members.unwrap_or_else(|| Ok([].into())) {
-                Ok(members) => self.put_in_place(group, message, request, &members),
-                Err(reason) => {
-                    let query = request.set.query;
-                    let message_ = unknown(&group, &reason);
-                    let problem = Problem { query, code: Code::Unavailable, message: message_ };
-                    self.answer_problem(
-                        res(group),
-                        &problem,
-                        message.respond,
-                        message.place.number,
-                    );
+        let mut is_any_placed = false;
+        while self.groups.has_room()
+            && let Some(Placing { group, message, members }) = self.groups.placing.pop_front()
+        {
+            is_any_placed = true;
+            let (number, respond) = (message.place.number, message.respond.clone());
+            let parsed = GroupSetRequest::parse(&message.payload, self.settings.payload_limit);
+            let problem = match (parsed, members.unwrap_or_else(|| Ok([].into()))) {
+                (Ok(request), Ok(members)) => {
+                    self.put_in_place(group, message, request, &members);
+                    continue;
                 }
-            }
-            while self.groups.placing.is_none()
-                && let Some(message) = self.groups.held.pop_front()
-            {
-                self.route_now(message, ctx);
-            }
+                (Err(problem), _) => problem,
+                (Ok(request), Err(reason)) => {
+                    let message = unknown(&group, &reason);
+                    Problem { query: request.set.query, code: Code::Unavailable, message }
+                }
+            };
+            self.answer_problem(res(group), &problem, respond, number);
+        }
+        if is_any_placed {
+            self.release(ctx);
         }
         self.go_on_with_sets(ctx);
     }
@@ -247,7 +285,7 @@ impl Router {
         request: GroupSetRequest,
         all: &Arc<[ThingId]>,
     ) {
-        let Arrived { place, respond, at, session, .. } = message;
+        let Arrived { place, respond, at, session, payload, .. } = message;
         let GroupSetRequest { set, from } = request;
         if all.is_empty() && set.query.is_some() {
             let message = format!("group {group} has no members");
@@ -269,6 +307,7 @@ impl Router {
             at,
             session,
             asked: asked.into(),
+            bytes: payload.len(),
             version,
             query,
             respond,
@@ -309,6 +348,19 @@ impl Router {
                 self.take_sets_before(&id, number + 1, ctx);
             }
         }
+    }
+
+    /// The broker has one more of the publishes that answer a query.
+    pub(super) fn answer_is_told(&self, number: u64) {
+        if let Some(actor) = &self.groups.actor {
+            actor.do_send(AnswerTold(number));
+        }
+    }
+
+    /// Goes on with what may have been left waiting.
+    pub(super) fn groups_tick(&mut self, ctx: &mut Context<Self>) {
+        self.go_on_with_gets(ctx);
+        self.place(ctx);
     }
 
     /// Gives places back.
@@ -386,10 +438,12 @@ impl Handler<MembersOf> for Router {
     type Result = ();
 
     fn handle(&mut self, MembersOf { number, members }: MembersOf, ctx: &mut Self::Context) {
-        let waits = |placing: &&mut Placing| placing.message.place.number == number;
-        if let Some(placing) = self.groups.placing.as_mut().filter(waits) {
+        let mut placing = self.groups.placing.iter_mut();
+        if let Some(placing) = placing.find(|placing| placing.number() == number) {
             placing.members = Some(members);
             self.place(ctx);
+            // Others may have waited only because these were not known.
+            self.release(ctx);
         }
     }
 }

@@ -91,7 +91,11 @@ impl Handler<Finished> for Router {
 impl Handler<Acked> for Router {
     type Result = ();
 
-    fn handle(&mut self, Acked(About { id, generation }): Acked, ctx: &mut Self::Context) {
+    fn handle(&mut self, Acked(about): Acked, ctx: &mut Self::Context) {
+        let (id, generation) = match about {
+            About::Thing { id, generation } => (id, generation),
+            About::Query(number) => return self.answer_is_told(number),
+        };
         let entry = self.things.get(&id).filter(|entry| entry.generation == generation);
         if let Some(entry) = entry {
             entry.untold = entry.untold.saturating_sub(1);

@@ -290,7 +290,7 @@ impl Router {
         for id in self.slowed.clone() {
             self.let_through(id, now);
         }
-        self.go_on_with_sets(ctx);
+        self.groups_tick(ctx);
         let Some(session) = self.session else { return };
         self.allowance.grow(now);
         while self.is_up && self.allowance.has_one() {

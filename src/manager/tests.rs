@@ -118,7 +118,10 @@ macro_rules! hears {
 hears! {
     Publish: |publish| {
         let Destination::Topic(topic) = publish.to else { panic!("no client named another topic") };
-        let about = publish.about.map_or(0, |about| about.generation);
+        let about = match publish.about {
+            Some(About::Thing { generation, .. }) => generation,
+            Some(About::Query(_)) | None => 0,
+        };
         format!("{topic} of {:?} by actor {about}", publish.entry)
     },
     Done: |Done(number)| format!("done {number}"),
@@ -317,7 +320,7 @@ impl World {
     }
 
     fn acked(&self, generation: u64) {
-        self.router.do_send(Acked(About { id: "a".parse().unwrap(), generation }));
+        self.router.do_send(Acked(About::Thing { id: "a".parse().unwrap(), generation }));
     }
 }
 

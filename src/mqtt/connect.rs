@@ -28,6 +28,8 @@ use super::{
 const STABLE: Duration = Duration::from_secs(5);
 /// How long paho may take to disconnect.
 const DISCONNECT: Duration = Duration::from_secs(2);
+/// How long a connection stands at least that is there for the sake of acknowledgements.
+const DRAINING: Duration = Duration::from_secs(1);
 /// Without anything done for so long, what is under way waits for the broker.
 const REST: Duration = Duration::from_secs(2);
 
@@ -176,6 +178,10 @@ impl Bridge {
     /// More has come than the inbox may hold: leaves the rest with the broker.
     pub(super) fn pause_if_full(&mut self, ctx: &mut Context<Self>) {
         self.is_draining &= !self.intake.inbox.is_drained();
+        // What it is connected for takes a moment: else nothing would be acknowledged, and it would be for nothing.
+        if self.is_draining && self.since.elapsed() < DRAINING {
+            return;
+        }
         let Some(reason) = self.intake.inbox.full(self.is_draining) else { return };
         if let Some(client) = self.leave(Phase::Pausing) {
             log::warn!(

@@ -116,11 +116,16 @@ pub enum Destination {
 
 /// What a [`Publish`] is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct About {
-    /// Whose twin.
-    pub id: ThingId,
-    /// Which of all the actors that were started speaks of it.
-    pub generation: u64,
+pub enum About {
+    /// A thing's twin.
+    Thing {
+        /// Whose.
+        id: ThingId,
+        /// Which of all the actors that were started speaks of it.
+        generation: u64,
+    },
+    /// The query of a group that is the entry of the inbox with this number.
+    Query(u64),
 }
 
 /// The broker has taken, or for good refused, one [`Publish`] about this.

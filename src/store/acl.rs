@@ -5,7 +5,7 @@ use diesel::{
     sql_types::{BigInt, Binary, Nullable, Text},
 };
 
-use super::{AclRow, Membership, connection::Db, fault::says, twins};
+use super::{AclRow, Membership, connection::Db, twins};
 use crate::protocol::{GroupName, ThingId};
 
 /// How a table says what a row allows.
@@ -102,12 +102,6 @@ pub(super) fn membership(db: &mut Db, group: &GroupName) -> QueryResult<Membersh
     Ok(Membership::new(group, &rows, &known))
 }
 
-/// Whether the table will not be read however often that is tried.
-pub(super) fn is_lasting(error: &diesel::result::Error) -> bool {
-    matches!(error, diesel::result::Error::QueryBuilderError(_))
-        || says(&error.to_string(), &["denied"])
-}
-
 /// The things that have a twin, if a row names everybody.
 pub(super) fn known(db: &mut Db, rows: &[AclRow]) -> QueryResult<Vec<ThingId>> {
     if rows.iter().any(AclRow::names_everybody) { twins::ids(db) } else { Ok(Vec::new()) }
@@ -123,19 +117,21 @@ fn layout(db: &mut Db) -> QueryResult<Layout> {
         Db::Sqlite(db) => sql_query("SELECT name FROM pragma_table_info('mqtt_acl')").load(db),
     }?;
     let has = |wanted: &str| names.iter().any(|column| column.name.eq_ignore_ascii_case(wanted));
-    if has("allow") && has("access") {
-        return Ok(Layout::Four);
-    }
-    if has("permission") && has("action") {
-        return Ok(Layout::Five { has_client_id: has("clientid") });
+    if ["id", "username", "topic"].into_iter().all(has) {
+        if has("allow") && has("access") && has("clientid") {
+            return Ok(Layout::Four);
+        }
+        if has("permission") && has("action") {
+            return Ok(Layout::Five { has_client_id: has("clientid") });
+        }
     }
     let names: Vec<_> = names.iter().map(|column| column.name.as_str()).collect();
     let reason = if names.is_empty() {
         "there is no table mqtt_acl; twinmgr migrate makes it".to_owned()
     } else {
         format!(
-            "mqtt_acl has neither allow and access, as in EMQX 4, nor permission and action, as in EMQX 5, \
-             but {}",
+            "mqtt_acl has neither id, allow, access, clientid, username and topic, as in EMQX 4, nor id, permission, \
+             action, username and topic, as in EMQX 5, but {}",
             names.join(", ")
         )
     };

@@ -35,7 +35,7 @@ const LOST: [&str; 8] = [
 ];
 
 /// What both say when it is not for what was asked of them that they do not do it.
-const AWAY: [&str; 11] = [
+const AWAY: [&str; 13] = [
     "lock wait timeout",
     "try restarting transaction",
     "database is locked",
@@ -47,6 +47,8 @@ const AWAY: [&str; 11] = [
     "no space left",
     "unable to open database file",
     "execution was interrupted",
+    "wsrep",
+    "needs to be re-prepared",
 ];
 
 /// What both say when there is no room left.

@@ -125,8 +125,8 @@ impl Work for Reader {
     }
 }
 
-/// Who is a member of a group. That the table is none of the broker's, or that we may not read it, is an answer, too:
-/// waiting does not mend it.
+/// Who is a member of a group. That the table cannot be read while the database is there is an answer, too: whoever asks
+/// is told, and nobody else is kept waiting.
 fn members(
     db: &mut Db,
     group: &GroupName,
@@ -136,14 +136,16 @@ fn members(
     let answer = |members, skipped, of_everybody| {
         Ok(Members { ticket, group: group.clone(), members, skipped, of_everybody })
     };
-    let rows = match rows
-        .map_or_else(|| acl::rows(db, Some(group)).map(Arc::from), |rows| Ok(rows.clone()))
-    {
+    let rows = match rows {
+        Some(rows) => Ok(Arc::clone(rows)),
+        None => acl::rows(db, Some(group)).map(Arc::from),
+    };
+    let rows: Arc<[AclRow]> = match rows {
         Ok(rows) => rows,
-        Err(error) if acl::is_lasting(&error) => {
-            return answer(Err(error.to_string()), Vec::new(), None);
-        }
-        Err(error) => return Err(error),
+        Err(error) => match Fault::sort(error.to_string()) {
+            Fault::Refused(reason) => return answer(Err(reason), Vec::new(), None),
+            Fault::Lost(_) | Fault::Away(_) => return Err(error),
+        },
     };
     let known = acl::known(db, &rows)?;
     let membership = Membership::new(group, &rows, &known);

@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     panic::{AssertUnwindSafe, catch_unwind},
+    time::{Duration, Instant},
 };
 
 use diesel::{
@@ -24,6 +25,10 @@ use crate::{
     protocol::{self, ThingId},
     twin::{Candidate, Record, Rows, SelectError, Selection, query_answer},
 };
+
+/// How long a chunk is evaluated before the rest of it is left for the next one: a query that takes its time shall not look
+/// like a database that hangs.
+const TIME: Duration = Duration::from_millis(300);
 
 /// What is read of a row: its numbers and documents, those that nobody asked for as null.
 type Stored = (String, i64, Option<bool>, i64, [Option<String>; 6]);
@@ -86,7 +91,11 @@ fn evaluate(chunk: &Chunk, selection: &Selection<'_>, stored: Vec<Stored>) -> Pa
         chunk.before.iter().fold(select.limit, |room, rows| room.saturating_sub(rows.bytes()));
     let mut rows = Rows::behind(before, &select.query);
     let mut unreadable = Vec::new();
-    for id in chunk.ids() {
+    let begin = Instant::now();
+    for (done, id) in chunk.ids().iter().enumerate() {
+        if done > 0 && begin.elapsed() >= TIME {
+            return Part::Rows { rows, unreadable, done };
+        }
         let Some(record) = stored.get(id.as_str()) else { continue };
         let online = record.online.filter(|_| record.session == select.session);
         match selection.row(Candidate { id: id.as_str(), record, online }) {
@@ -104,7 +113,7 @@ fn evaluate(chunk: &Chunk, selection: &Selection<'_>, stored: Vec<Stored>) -> Pa
         }
     }
     if !chunk.is_last() {
-        return Part::Rows(rows, unreadable);
+        return Part::Rows { rows, unreadable, done: chunk.ids().len() };
     }
     let all: Vec<&Rows> = chunk.before.iter().map(AsRef::as_ref).chain([&rows]).collect();
     let answer = query_answer(&select.query, select.mark.as_ref(), &all);

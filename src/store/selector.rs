@@ -48,7 +48,12 @@ impl Chunk {
 
 /// What came of a chunk, and the twins that could not be read.
 pub(super) enum Part {
-    Rows(Rows, Vec<(ThingId, String)>),
+    /// The first so many are done.
+    Rows {
+        rows: Rows,
+        unreadable: Vec<(ThingId, String)>,
+        done: usize,
+    },
     Answer(Arc<[u8]>, Vec<(ThingId, String)>),
     Failed(SelectFault),
 }
@@ -127,8 +132,8 @@ impl Selector {
         }
         let Some(mut active) = self.active.pop_front() else { return };
         match part {
-            Part::Rows(rows, unreadable) => {
-                active.next = chunk.range.end;
+            Part::Rows { rows, unreadable, done } => {
+                active.next += done;
                 active.size = next_size(active.size, self.lane.took());
                 active.rows.push(Arc::new(rows));
                 active.unreadable.extend(unreadable);

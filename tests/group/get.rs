@@ -205,8 +205,20 @@ fn fifty_thousand_members_are_one_group(database: &Database) {
 
 fn a_table_that_is_none_is_an_error_and_costs_nobody_else_anything(database: &Database) {
     let mut site = site(database, "hall", &["a"]);
+    let other = "ALTER TABLE mqtt_acl RENAME COLUMN id TO number";
+    Direct::to(&site.url).execute(other, other);
+    let answer = ask(&mut site, "hall", "TWIN/GET", &json!({}));
+    assert_eq!(answer["error"]["code"], 503, "{answer}");
+    site.report("a", &json!({"trn": 1, "n": 1}));
+    assert_eq!(site.twin("a")["version"], 1, "that is no reason for the database to count as away");
+    let back = "ALTER TABLE mqtt_acl RENAME COLUMN number TO id";
+    Direct::to(&site.url).execute(back, back);
     let gone = "ALTER TABLE mqtt_acl RENAME TO mqtt_acl_away";
     Direct::to(&site.url).execute(gone, gone);
+    wait_for("the last answer's second", PATIENCE, || {
+        let answer = ask(&mut site, "hall", "TWIN/GET", &json!({}));
+        answer["error"]["message"].as_str()?.contains("no table").then_some(())
+    });
     let answer = ask(&mut site, "hall", "TWIN/SET", &json!({"set": {"on": true}, "query": 1}));
     assert_eq!((&answer["query"], &answer["error"]["code"]), (&json!(1), &json!(503)), "{answer}");
     let message = answer["error"]["message"].as_str().unwrap();

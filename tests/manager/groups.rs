@@ -397,7 +397,7 @@ async fn queries_take_their_time_and_nothing_waits_for_them() {
     }
     service.send("TNG/a/STATE/UPD", json!({"state": {"trn": 1}}));
     service.until("the report is done", |heard| heard.done.len() == 1).await;
-    service.until("some are asked", |heard| heard.selects.len() == 100).await;
+    service.until("some are asked", |heard| heard.selects.len() == 4).await;
     assert_eq!(service.tape.lock().unwrap().parked.len(), QUERIES, "none has a place in the line");
     let mut answered = 0;
     while answered < QUERIES {
@@ -409,6 +409,9 @@ async fn queries_take_their_time_and_nothing_waits_for_them() {
             answered += 1;
         }
         service.until("they are done", |heard| heard.done.len() > answered).await;
+        service
+            .until("the next are asked", |heard| !heard.selects.is_empty() || answered == QUERIES)
+            .await;
     }
     let wanted: Vec<_> = (0..QUERIES).map(|number| json!(number)).collect();
     assert_eq!(service.on("GRP/g/TWIN/RES"), wanted);
@@ -427,4 +430,29 @@ async fn a_set_that_asks_for_nothing_new_changes_nobody_though_presence_is_forgo
     service.all_done().await;
     let outcome = json!({"members": 1, "changed": [], "unchanged": ["a"], "refused": []});
     assert_eq!(service.on("GRP/g/TWIN/RES"), [json!({"query": 1, "set": outcome})]);
+}
+
+#[actix_rt::test]
+async fn no_more_queries_are_asked_than_there_is_room_for_their_answers() {
+    let mut service = service(&["a"]);
+    service.tape.lock().unwrap().holds_acks = true;
+    for number in 0..6 {
+        service.send("GRP/g/TWIN/GET", json!({"query": number}));
+    }
+    service.until("four are asked", |heard| heard.selects.len() == 4).await;
+    let selects = std::mem::take(&mut service.tape.lock().unwrap().selects);
+    for select in &selects[..2] {
+        let answer = vec![b'x'; select.limit].into();
+        let (ticket, unreadable) = (select.ticket, Vec::new());
+        select.reply.do_send(Selected { ticket, result: Ok(answer), unreadable });
+    }
+    service.until("they are published", |heard| heard.done.len() == 2).await;
+    service.send("TNG/mgr/TPC/PING", "all that is before this has been looked at");
+    service.until("the PONG", |heard| heard.done.len() == 3).await;
+    assert!(
+        service.tape.lock().unwrap().selects.is_empty(),
+        "the broker has neither of the answers"
+    );
+    ack_all(&service);
+    service.until("two more are asked", |heard| heard.selects.len() == 2).await;
 }

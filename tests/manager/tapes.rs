@@ -286,7 +286,10 @@ impl Service {
     pub fn acked(&self, id: &str) {
         let heard = self.tape.lock().unwrap();
         let mut abouts = heard.about.iter().rev().flatten();
-        let about = abouts.find(|about| about.id.as_str() == id).unwrap().clone();
+        let about = abouts
+            .find(|about| matches!(about, About::Thing { id: of, .. } if of.as_str() == id))
+            .unwrap()
+            .clone();
         self.router.do_send(Acked(about));
     }
 

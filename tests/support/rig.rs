@@ -138,7 +138,7 @@ pub fn update(thing: &str, payload: &str) -> Publish {
     Publish {
         to: Destination::Topic(Topic::Thing(thing.clone(), ThingTopic::TwinUpd)),
         payload: payload.as_bytes().into(),
-        about: Some(twinthing::mqtt::About { id: thing, generation: 1 }),
+        about: Some(twinthing::mqtt::About::Thing { id: thing, generation: 1 }),
         entry: None,
     }
 }

@@ -337,7 +337,7 @@ impl Line {
         let queues = [&self.changes, &self.unstored, &self.asks, &self.pings];
         let waiting = queues.into_iter().filter_map(|queue| queue.front());
         let open = |map: &BTreeMap<u64, Read>| {
-            map.iter().find(|(_, read)| !read.is_done).map(|(number, _)| *number)
+            map.iter().find(|(_, read)| read.is_open()).map(|(number, _)| *number)
         };
         let working = [open(&self.stored), open(&self.unkept)].into_iter().flatten();
         self.on_disk == 0

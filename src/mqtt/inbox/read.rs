@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{Entry, Place, class::bytes};
+use super::{
+    Entry, Place,
+    class::{Class, bytes},
+};
 use crate::protocol::Timestamp;
 
 /// What is remembered of an entry while it, or what was published for it, is under way.
@@ -16,6 +19,8 @@ pub(super) struct Read {
     /// The entry as long as somebody is at it. One that lies on disk is read again if it is needed later.
     pub(super) entry: Option<Arc<Entry>>,
     pub(super) is_done: bool,
+    /// Whether it changes nothing.
+    pub(super) asks: bool,
     /// Whether it counts among those that others wait for.
     pub(super) is_counted: bool,
     /// What was published for it and is not acknowledged.
@@ -30,9 +35,15 @@ impl Read {
             size: bytes(&entry.message),
             entry: Some(Arc::clone(entry)),
             is_done: false,
+            asks: Class::of(&entry.message.topic) == Class::Ask,
             is_counted: true,
             holds: 0,
         }
+    }
+
+    /// Whether somebody who waits for what has come until now waits for this: not for a query that takes its time.
+    pub(super) fn is_open(&self) -> bool {
+        !self.is_done && (self.is_counted || !self.asks)
     }
 
     pub(super) fn is_over(&self) -> bool {

@@ -21,12 +21,21 @@ type Sign = Option<char>;
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Piece {
     Text(String),
-    /// With a `_` in it: for each character, at which places of the piece it may stand, a bit for each.
-    Places {
-        length: usize,
-        any: Vec<u64>,
-        of: HashMap<char, Vec<u64>>,
-    },
+    /// With a `_` in it.
+    Gaps(Gaps),
+}
+
+/// For each character at which places of a piece it may stand: a bit for each place, in as many words as it takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Gaps {
+    length: usize,
+    words: usize,
+    /// Those of the characters of ASCII, one after the other.
+    ascii: Vec<u64>,
+    /// Those of the others that the piece has.
+    others: HashMap<char, Vec<u64>>,
+    /// Those of any character.
+    any: Vec<u64>,
 }
 
 impl Pattern {
@@ -89,19 +98,7 @@ impl Piece {
         if let Some(text) = signs.iter().copied().collect() {
             return Self::Text(text);
         }
-        let words = signs.len().div_ceil(64);
-        let (mut any, mut of) = (vec![0; words], HashMap::<char, Vec<u64>>::new());
-        for (place, sign) in signs.iter().enumerate() {
-            let places = match sign {
-                None => &mut any,
-                Some(sign) => of.entry(*sign).or_insert_with(|| vec![0; words]),
-            };
-            places.get_mut(place / 64).into_iter().for_each(|word| *word |= 1 << (place % 64));
-        }
-        for (word, any) in of.values_mut().flat_map(|places| places.iter_mut().zip(&any)) {
-            *word |= any;
-        }
-        Self::Places { length: signs.len(), any, of }
+        Self::Gaps(Gaps::new(signs))
     }
 
     /// What stands behind the first place where the text has this.
@@ -111,25 +108,63 @@ impl Piece {
                 let at = text.find(piece.as_str())?;
                 text.get(at + piece.len()..)
             }
-            Self::Places { length, any, of } => {
-                // A bit for each place of the piece up to which the text just read is like it.
-                let mut reached = vec![0_u64; any.len()];
-                let mut rest = text.chars();
-                while let Some(next) = rest.next() {
-                    let mut carried = 1;
-                    let places = of.get(&next).unwrap_or(any);
-                    for (word, places) in reached.iter_mut().zip(places) {
-                        let beyond = *word >> 63;
-                        *word = (*word << 1 | carried) & places;
-                        carried = beyond;
-                    }
-                    let last = length - 1;
-                    if reached.get(last / 64).is_some_and(|word| word >> (last % 64) & 1 == 1) {
-                        return Some(rest.as_str());
-                    }
+            Self::Gaps(gaps) => gaps.behind(text),
+        }
+    }
+}
+
+impl Gaps {
+    fn new(signs: &[Sign]) -> Self {
+        let words = signs.len().div_ceil(64);
+        let mut any = vec![0_u64; words];
+        let places = || signs.iter().enumerate();
+        for (place, _) in places().filter(|(_, sign)| sign.is_none()) {
+            set(&mut any, place);
+        }
+        let (mut ascii, mut others) = (any.repeat(128), HashMap::<char, Vec<u64>>::new());
+        for (place, sign) in places() {
+            match sign {
+                Some(sign) if sign.is_ascii() => {
+                    set(&mut ascii, *sign as usize * words * 64 + place)
                 }
-                None
+                Some(sign) => set(others.entry(*sign).or_insert_with(|| any.clone()), place),
+                None => {}
             }
         }
+        Self { length: signs.len(), words, ascii, others, any }
+    }
+
+    fn behind<'a>(&self, text: &'a str) -> Option<&'a str> {
+        // A bit for each place of the piece up to which the text just read is like it.
+        let mut reached = vec![0_u64; self.words];
+        let last = self.length - 1;
+        let mut rest = text.chars();
+        while let Some(next) = rest.next() {
+            let mut carried = 1;
+            for (word, places) in reached.iter_mut().zip(self.places(next)) {
+                let beyond = *word >> 63;
+                *word = (*word << 1 | carried) & places;
+                carried = beyond;
+            }
+            if reached.last().is_some_and(|word| word >> (last % 64) & 1 == 1) {
+                return Some(rest.as_str());
+            }
+        }
+        None
+    }
+
+    fn places(&self, sign: char) -> &[u64] {
+        if sign.is_ascii() {
+            let from = sign as usize * self.words;
+            return self.ascii.get(from..from + self.words).unwrap_or_default();
+        }
+        self.others.get(&sign).unwrap_or(&self.any)
+    }
+}
+
+/// Sets the bit of this number.
+fn set(words: &mut [u64], bit: usize) {
+    if let Some(word) = words.get_mut(bit / 64) {
+        *word |= 1 << (bit % 64);
     }
 }
