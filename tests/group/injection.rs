@@ -11,7 +11,10 @@ use crate::{
     },
 };
 
-on_both_databases!(no_field_of_a_request_is_taken_for_sql);
+on_both_databases!(
+    no_field_of_a_request_is_taken_for_sql,
+    what_is_written_is_what_was_said_and_nothing_else,
+);
 
 /// What would do or show something if it were put into a statement as text, in one of the ways of quoting.
 const ATTACKS: [&str; 16] = [
@@ -32,6 +35,11 @@ const ATTACKS: [&str; 16] = [
     "%s%n%x",
     "\u{2019} OR \u{2019}1\u{2019}=\u{2019}1",
 ];
+
+/// Whether it can be an id or a group's name.
+fn is_id(attack: &str) -> bool {
+    !attack.contains(['/', '+', '#']) && !attack.ends_with(' ')
+}
 
 /// All that the tables hold, as text.
 fn dump(site: &Site) -> String {
@@ -55,7 +63,7 @@ fn no_field_of_a_request_is_taken_for_sql(database: &Database) {
     assert!(before.contains("secret-of-the-lamp") && before.contains("plain"), "{before}");
     for attack in ATTACKS {
         // As an id, and as a group. Neither may hold these.
-        if !attack.contains(['/', '+', '#']) && !attack.ends_with(' ') {
+        if is_id(attack) {
             assert_eq!(site.twin(attack)["version"], 0, "{attack}");
             let answer = ask_thing(&mut site, attack, &json!({"select": ["clientId"]}));
             assert_eq!(answer["res"], json!([]), "{attack}");
@@ -87,6 +95,48 @@ fn no_field_of_a_request_is_taken_for_sql(database: &Database) {
         }
     }
     assert_eq!(dump(&site), before);
+}
+
+/// Ids, names, values, marks and response topics are kept and given back as they came.
+fn what_is_written_is_what_was_said_and_nothing_else(database: &Database) {
+    let mut site = site(database, "hall", &["lamp"]);
+    site.report("lamp", &json!({"trn": 1, "text": "plain"}));
+    site.twin("lamp");
+    let before = dump(&site);
+    for attack in ATTACKS {
+        let id = if is_id(attack) { attack } else { "thing" };
+        site.report(id, &json!({"trn": 1, attack: attack}));
+        site.set(id, &json!({attack: [attack], "more": {attack: attack}}));
+        let twin = site.twin(id);
+        assert_eq!(twin["reported"], json!({"trn": 1, attack: attack}));
+        assert_eq!(twin["desired"], json!({"trn": 2, attack: [attack], "more": {attack: attack}}));
+        let rows = Direct::to(&site.url).rows("twin", "clientId, reported");
+        let row = rows.lines().find_map(|row| row.strip_prefix(id)?.strip_prefix('|'));
+        let reported: Value = serde_json::from_str(row.unwrap()).unwrap();
+        assert_eq!(reported, json!({"trn": 1, attack: attack}), "as {id} in\n{rows}");
+        let mut version = json!({"set": {"n": 1}, "query": {attack: attack}});
+        version["version"] = attack.into();
+        site.say(id, "TWIN/SET", &version);
+        let answer = site.client.expect(&format!("TNG/{id}/TWIN/RES"), crate::PATIENCE).json();
+        assert_eq!(
+            (&answer["query"], &answer["error"]["code"]),
+            (&json!({attack: attack}), &json!(400))
+        );
+        if !attack.contains(['/', '+', '#']) {
+            let (topic, respond) =
+                (format!("TNG/{id}/TWIN/GET"), format!("TNG/app/TPC/RES/{attack}"));
+            site.client.request(&topic, "{}", &respond, attack.as_bytes());
+            assert_eq!(
+                site.client.expect(&respond, crate::PATIENCE).json()["version"],
+                twin["version"]
+            );
+        }
+        site.say(id, "TWIN/DEL", &json!({"query": attack}));
+        let answer = site.client.expect(&format!("TNG/{id}/TWIN/RES"), crate::PATIENCE).json();
+        assert_eq!(answer, json!({"query": attack, "deleted": true}));
+    }
+    let without_deleted = |dump: &str| dump.split("twin_deleted").next().map(str::to_owned);
+    assert_eq!(without_deleted(&dump(&site)), without_deleted(&before));
 }
 
 #[derive(Debug)]
