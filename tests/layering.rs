@@ -51,6 +51,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("log", &["store", "mqtt", "manager", "device", "client", "config", "bin"]),
     ("lru", &["manager"]),
     ("memchr", &["mqtt"]),
+    ("openssl", &["mqtt"]),
     ("paho_mqtt", &["mqtt"]),
     ("queue_file", &["mqtt"]),
     ("serde", ANYWHERE),

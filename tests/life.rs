@@ -21,6 +21,7 @@ use std::{
 use serde_json::json;
 use support::{
     broker::Broker,
+    certs::Authority,
     client::Client,
     database::{Database, sqlite_url},
     mariadb::MariaDb,
@@ -345,4 +346,44 @@ fn a_signal_before_the_broker_is_there_ends_it_at_once() {
         assert_eq!(program.wait(PATIENCE).code(), Some(0), "SIG{signal}");
         assert!(from.elapsed() < Duration::from_secs(3), "{:?}", from.elapsed());
     }
+}
+
+#[test]
+fn tls_files_that_cannot_be_what_they_should_be_are_named_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let ca = Authority::new(folder.path(), "ca");
+    let (one, two) = (ca.issue("one", "DNS:one", 2), ca.issue("two", "DNS:two", 2));
+    let text = folder.path().join("text.pem");
+    fs::write(&text, "no certificate").unwrap();
+    let refusal = |ca: &Path, cert: &Path, key: &Path| {
+        let [ca, cert, key] = [ca, cert, key].map(|path| path.to_str().unwrap());
+        let port = support::port::free_port().to_string();
+        let variables = [
+            ("MQTT_CERT", ca),
+            ("MQTT_CLIENT_CERT", cert),
+            ("MQTT_CLIENT_KEY", key),
+            ("MQTT_PORT", port.as_str()),
+            ("TWIN_FAIL_FAST", "1"),
+        ];
+        fails(&[], &variables)
+    };
+    let none = |path: &Path| format!("{}: it holds no certificate in PEM form", path.display());
+    for ((ca, cert, key), line) in [
+        ((&text, &one.cert, &one.key), none(&text)),
+        ((&ca.pem(), &text, &one.key), none(&text)),
+        (
+            (&ca.pem(), &one.cert, &text),
+            format!("{}: it holds no key in PEM form, or one with a passphrase", text.display()),
+        ),
+        (
+            (&ca.pem(), &one.cert, &two.key),
+            format!("{}: it is not the key of the certificate", two.key.display()),
+        ),
+    ] {
+        let (code, said) = refusal(ca, cert, key);
+        assert_eq!(code, 64, "{said}");
+        assert!(said.contains(&line), "{said}");
+    }
+    let (code, said) = refusal(&ca.pem(), &one.cert, &one.key);
+    assert_eq!(code, 78, "nothing is wrong with these, and there is no broker: {said}");
 }

@@ -1,4 +1,4 @@
-//! The broker: the only place that names paho_mqtt.
+//! The broker: the only place that names paho_mqtt, and openssl, with which that speaks TLS.
 //!
 //! [`start`] gives a [`Bridge`]. What comes in goes through the [`Inbox`] (`inbox.rs`, filled by paho's
 //! thread in `intake.rs`) and is handed on as [`Arrived`]; what goes out waits in a window of our
@@ -19,6 +19,7 @@ mod poison;
 mod probe;
 mod send;
 mod subscribe;
+mod tls;
 mod trouble;
 mod window;
 
@@ -243,6 +244,14 @@ pub enum MqttError {
         path: PathBuf,
         /// Why it cannot be read.
         source: std::io::Error,
+    },
+    /// A file that does not hold what it should.
+    #[error("{}: {reason}", path.display())]
+    Unfit {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
     },
     /// A key without its certificate, or either without a CA.
     #[error("a client certificate needs three files: the CA's, its own and its key's")]

@@ -8,7 +8,7 @@ use paho_mqtt::{
     SslOptionsBuilder,
 };
 
-use super::{Destination, MqttError, MqttSettings, Publish, Version};
+use super::{Destination, MqttError, MqttSettings, Publish, Version, tls as handshake};
 use crate::protocol::{ThingId, ThingTopic, Topic};
 
 /// An attempt to connect ends after this long. paho looks at it every 3 s.
@@ -41,6 +41,7 @@ pub(super) fn check(settings: &MqttSettings) -> Result<(), MqttError> {
         (_, None, None) | (Some(_), Some(_), Some(_)) => {}
         (None, ..) | (_, None, _) | (.., None) => return Err(MqttError::PartOfTls),
     }
+    handshake::check_files(settings)?;
     connect(settings).map(drop)
 }
 

@@ -9,7 +9,7 @@ use std::{
 
 use paho_mqtt::{ConnectReturnCode, Error, ReasonCode};
 
-use super::{Destination, MqttSettings, Version, options::CONNECT_TIMEOUT};
+use super::{Destination, MqttSettings, Version, options::CONNECT_TIMEOUT, tls};
 use crate::protocol::Topic;
 
 /// Why there is no connection.
@@ -41,16 +41,14 @@ impl Trouble {
             Err(error) => Self::passing(format!(
                 "{broker} is not reached: {error}; check MQTT_HOST, MQTT_PORT and that the broker runs"
             )),
-            Ok(()) if matches!(error, Error::TcpConnectTimeout) => {
+            Ok(_) if matches!(error, Error::TcpConnectTimeout) => {
                 Self::passing(silent(settings, CONNECT_TIMEOUT))
             }
-            Ok(()) if settings.ca_file.is_some() => Self::passing(format!(
-                "{broker} is not trusted, or does not speak TLS; check that MQTT_CERT holds the CA of its certificate, and that this names {:?}",
-                settings.host
-            )),
-            Ok(()) => Self::passing(format!(
-                "{broker} closes the connection without an answer; check whether it wants TLS, and its log"
-            )),
+            Ok(stream) => Self::passing(tls::fault(settings, stream).unwrap_or_else(|| {
+                let tls =
+                    if settings.ca_file.is_some() { "" } else { "whether it wants TLS, and " };
+                format!("{broker} closes the connection without an answer; check {tls}its log")
+            })),
         }
     }
 }
@@ -195,12 +193,12 @@ impl OncePerMinute {
     }
 }
 
-/// Whether anything listens there at all. It waits: not on an arbiter.
-fn knock(host: &str, port: u16) -> io::Result<()> {
+/// A connection, if anything listens there at all. It waits: not on an arbiter.
+fn knock(host: &str, port: u16) -> io::Result<TcpStream> {
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in (host.trim_matches(['[', ']']), port).to_socket_addrs()? {
         match TcpStream::connect_timeout(&address, Duration::from_secs(5)) {
-            Ok(_) => return Ok(()),
+            Ok(stream) => return Ok(stream),
             Err(error) => last = error,
         }
     }
@@ -255,16 +253,11 @@ mod tests {
     fn a_port_where_nothing_listens_is_told_from_one_that_closes() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let mut settings = MqttSettings { host: "127.0.0.1".to_owned(), port, ..settings() };
+        let settings = MqttSettings { host: "127.0.0.1".to_owned(), port, ..settings() };
         let closes = format!(
             "broker 127.0.0.1:{port} closes the connection without an answer; check whether it wants TLS, and its log"
         );
         assert_eq!(line(&settings, &Error::Failure), (closes, false));
-        settings.ca_file = Some("ca.pem".into());
-        let tls = format!(
-            "broker 127.0.0.1:{port} is not trusted, or does not speak TLS; check that MQTT_CERT holds the CA of its certificate, and that this names \"127.0.0.1\""
-        );
-        assert_eq!(line(&settings, &Error::TcpTlsConnectFailure), (tls, false));
         drop(listener);
         let nothing = format!(
             "broker 127.0.0.1:{port} is not reached: Connection refused (os error 111); check MQTT_HOST, MQTT_PORT and that the broker runs"

@@ -30,6 +30,7 @@ mod schema;
 mod select;
 mod selector;
 mod start;
+mod takeover;
 mod target;
 mod told;
 mod twins;

@@ -56,7 +56,8 @@ impl<'a> NewTwin<'a> {
     }
 }
 
-/// A row on its way out. What the original left null or empty is an empty object.
+/// A row on its way out. What the original left null, be it SQL's or JSON's, or empty
+/// is an empty object.
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = twin, check_for_backend(MultiBackend))]
 pub(super) struct StoredTwin {
@@ -102,7 +103,8 @@ impl From<StoredTwin> for Row {
 }
 
 pub(super) fn object(document: Option<String>) -> String {
-    document.filter(|text| !text.is_empty()).unwrap_or_else(|| "{}".to_owned())
+    let is_nothing = |text: &str| matches!(text.trim(), "" | "null");
+    document.filter(|text| !is_nothing(text)).unwrap_or_else(|| "{}".to_owned())
 }
 
 /// Counts rise by one at a time: none comes near the end of a column.

@@ -6,7 +6,7 @@ use actix::prelude::*;
 
 use super::{
     Health, Opening, Store, StoreError, StoreSettings, Target, connection::Db, lock::Lock,
-    migrations, numbers, twins, untold, writer::Locked,
+    migrations, numbers, takeover, twins, untold, writer::Locked,
 };
 
 /// How long a server may take to let us in; migrations take as long as they like.
@@ -27,7 +27,7 @@ pub fn start(
     health: Recipient<Health>,
 ) -> Result<(Addr<Store>, Opening), StoreError> {
     let (lock, mut connection) = enter(&settings.target)?;
-    migrations::run(&settings.target, connection.db())?;
+    bring_up_to_date(&settings.target, connection.db())?;
     let opening = read_opening(&settings.target, epoch, connection.db())?;
     let store = Store::create(|ctx| Store::new(settings, lock, connection, health, ctx));
     Ok((store, opening))
@@ -39,7 +39,13 @@ pub fn start(
 /// [`StoreError`], also if a manager works on the database.
 pub fn migrate(target: &Target) -> Result<Vec<String>, StoreError> {
     let (_lock, mut connection) = enter(target)?;
-    migrations::run(target, connection.db())
+    bring_up_to_date(target, connection.db())
+}
+
+fn bring_up_to_date(target: &Target, db: &mut Db) -> Result<Vec<String>, StoreError> {
+    let ran = migrations::run(target, db)?;
+    takeover::look_through(db, &ran).map_err(|error| StoreError::of_query(target, error))?;
+    Ok(ran)
 }
 
 /// Opens the database and takes the lock. A server that never answers leaves a thread behind.

@@ -13,6 +13,8 @@
 
 #[path = "../support/broker.rs"]
 mod broker;
+#[path = "../support/certs.rs"]
+mod certs;
 #[path = "../support/peer.rs"]
 mod peer;
 #[path = "../support/port.rs"]
@@ -28,6 +30,7 @@ mod connection;
 mod incoming;
 mod outgoing;
 mod refusal;
+mod tls;
 
 use twinthing::mqtt::Version;
 

@@ -5,6 +5,7 @@
 
 pub mod attack;
 pub mod broker;
+pub mod certs;
 pub mod client;
 pub mod conformance;
 pub mod database;
