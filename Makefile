@@ -3,7 +3,7 @@
 SHELL := bash
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 .DEFAULT_GOAL := help
-.PHONY: help run build needs test check chaos fuzz lint doc clean
+.PHONY: help run build install uninstall needs test check chaos fuzz lint doc sbom clean
 
 help: ## Says what there is
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile | expand -t 16
@@ -16,6 +16,12 @@ run: ## Installs what is missing, builds, and runs the manager with a broker, on
 
 build: ## Builds the programs in release
 	@cargo build --release --locked
+
+install: build ## Installs the program and its systemd unit, in PREFIX (/usr/local), below DESTDIR
+	@scripts/install.sh
+
+uninstall: ## Removes them again; settings and data stay
+	@scripts/install.sh uninstall
 
 needs: ## Says what is missing on this machine for running and testing
 	@scripts/needs.sh --list test && echo "nothing is missing"
@@ -43,6 +49,9 @@ doc: ## The library's documentation
 
 fuzz: ## Makes up topics, payloads and queries, FUZZ_SECONDS (600) for each target; needs cargo-fuzz
 	@scripts/fuzz.sh
+
+sbom: ## Writes what the programs are made of to target/sbom.cdx.json; needs cargo-cyclonedx
+	@scripts/sbom.sh
 
 clean: ## Removes what was built; data stay
 	@cargo clean

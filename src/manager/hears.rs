@@ -5,7 +5,7 @@ use std::time::Instant;
 use actix::prelude::*;
 
 use super::{
-    DatabaseAway, Finished, Handling, Router,
+    DatabaseAway, Finished, Handling, Router, SignOfLife,
     groups::taken,
     router::{OWN_STATE, TICK},
     things::UnderWay,
@@ -35,6 +35,12 @@ impl Handler<Arrived> for Router {
     fn handle(&mut self, message: Arrived, ctx: &mut Self::Context) {
         self.route(message, ctx);
     }
+}
+
+impl Handler<SignOfLife> for Router {
+    type Result = ();
+
+    fn handle(&mut self, SignOfLife: SignOfLife, _: &mut Self::Context) {}
 }
 
 impl Handler<Finished> for Router {

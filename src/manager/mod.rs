@@ -118,6 +118,11 @@ pub struct Peers {
     pub asks_first: Recipient<AsksFirst>,
 }
 
+/// Answered as long as the router lives and has its turn.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct SignOfLife;
+
 /// Something happened to a thing, or is asked of its twin.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]

@@ -11,8 +11,8 @@ use actix::prelude::*;
 use tokio::sync::oneshot;
 
 use super::{
-    Arrived, AsksFirst, Close, Count, Counters, Done, Entry, HandOnAgain, Inbox, Listeners,
-    MqttSettings, Parked, Poison, Publish, Quiesce, Replayed, Respond, backoff::Backoff,
+    Arrived, AsksFirst, Close, Count, Counters, Done, Entry, HandOnAgain, Inbox, IsWorking,
+    Listeners, MqttSettings, Parked, Poison, Publish, Quiesce, Replayed, Respond, backoff::Backoff,
     client::Client, intake::Intake, now, poison::Poisoned, send, trouble::OncePerMinute,
     window::Window,
 };
@@ -23,6 +23,9 @@ const PORTION: usize = 256;
 /// How often is tried again what is not told by anybody: whether there is room on the disk again, and
 /// whether somebody has a message retried that was set aside.
 const TICK: Duration = Duration::from_secs(1);
+
+/// Without anything done for so long, although there is something to do and nothing is missing, it does not work.
+const STUCK: Duration = Duration::from_secs(60);
 
 /// How often is told how far the messages of an earlier life are gone through.
 const PROGRESS: Duration = Duration::from_secs(5);
@@ -54,7 +57,7 @@ pub struct Bridge {
     pub(super) epoch: i64,
     /// Whether it is connected although the inbox is full: what is done of it waits for the broker.
     pub(super) is_draining: bool,
-    /// When an entry was last dealt with.
+    /// When an entry was last dealt with, or there was none.
     pub(super) last_done: Instant,
     replay: Replay,
     poisoned: Poisoned,
@@ -174,6 +177,9 @@ impl Bridge {
     }
 
     fn tick(&mut self, ctx: &mut Context<Self>) {
+        if self.intake.inbox.load().under_way == 0 {
+            self.last_done = Instant::now();
+        }
         self.intake.inbox.tidy();
         for number in self.poisoned.try_again(&self.intake.inbox) {
             self.intake.inbox.done(number);
@@ -339,6 +345,16 @@ impl Handler<Publish> for Bridge {
         }
         self.window.push(publish);
         self.send_on(ctx);
+    }
+}
+
+impl Handler<IsWorking> for Bridge {
+    type Result = bool;
+
+    fn handle(&mut self, IsWorking: IsWorking, _: &mut Self::Context) -> bool {
+        let misses_something =
+            !matches!(self.phase, Phase::Up(_)) || self.intake.inbox.asks_first();
+        misses_something || self.last_done.elapsed() < STUCK
     }
 }
 

@@ -154,6 +154,12 @@ pub enum Link {
 #[rtype(result = "()")]
 pub struct Fatal(pub String);
 
+/// Whether messages get done: not if some have been under way for a minute, though broker and database are there, and
+/// none was done.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "bool")]
+pub struct IsWorking;
+
 /// Waits until everything that has come in so far is done, and what was told of it acknowledged.
 ///
 /// What comes later is not waited for: under load there would be no end. After [`Close`] nothing

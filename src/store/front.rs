@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 
 use super::{
     Commit, Count, Counters, Finish, ForgetBefore, Health, ListMembers, ListUnsettled, Load,
-    SaveSession, Select, StoreSettings, Told,
+    SaveSession, Select, SignOfLife, StoreSettings, Told,
     asker::{Asker, Question},
     committer::{self, Committer},
     lane::{Lane, Report, Work},
@@ -280,6 +280,12 @@ impl Handler<Told> for Store {
     fn handle(&mut self, told: Told, _: &mut Context<Self>) {
         self.committer.told(told, Instant::now());
     }
+}
+
+impl Handler<SignOfLife> for Store {
+    type Result = ();
+
+    fn handle(&mut self, SignOfLife: SignOfLife, _: &mut Context<Self>) {}
 }
 
 impl Handler<Count> for Store {

@@ -263,6 +263,11 @@ impl SelectFault {
 #[rtype(result = "()")]
 pub struct SaveSession(pub i64);
 
+/// Answered as long as the actor lives and has its turn.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct SignOfLife;
+
 /// Waits until everything is written, what can wait included: the end is near.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]

@@ -7,6 +7,7 @@
     clippy::missing_panics_doc,
     missing_docs,
     unreachable_pub,
+    dead_code,
     reason = "a test fails by panicking"
 )]
 

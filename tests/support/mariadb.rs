@@ -81,6 +81,16 @@ impl MariaDb {
         self.url_of("mysql")
     }
 
+    /// A schema of it, as this user sees it.
+    pub fn url_as(&self, user: &str, password: &str, schema: &str) -> String {
+        format!("mysql://{user}:{password}@127.0.0.1:{}/{schema}", self.port)
+    }
+
+    /// Its socket, by which root comes in without a password.
+    pub fn socket(&self) -> PathBuf {
+        self.folder.join("socket")
+    }
+
     /// Makes an empty schema: where it is.
     pub fn fresh_schema(&self) -> String {
         static NUMBER: AtomicU32 = AtomicU32::new(0);

@@ -12,6 +12,7 @@ mod life;
 mod logging;
 mod poison;
 mod run;
+mod systemd;
 
 use std::process::ExitCode;
 

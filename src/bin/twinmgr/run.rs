@@ -13,6 +13,7 @@ use twinthing::{
 use super::{
     Failure,
     life::{LastWords, Signals, ended, take_folder},
+    systemd,
 };
 
 /// How long what is under way may take at the end; with the farewell, under 10 s.
@@ -67,11 +68,14 @@ async fn live(config: Config) -> Result<(), Failure> {
         ("bridge", &|| bridge.connected()),
         ("store", &|| store.connected()),
     ];
+    systemd::ready();
     tokio::select! {
+        () = systemd::watch(router.clone(), bridge.clone(), store.clone()) => {}
         part = ended(&parts) => return Err(Failure::Broken(part)),
         signal = signals.next() => log::info!("{signal}: finishing what is under way"),
         line = last_words => return Err(Failure::Refused(line.unwrap_or_default())),
     }
+    systemd::stopping(DRAIN + FAREWELL + REST);
     tokio::select! {
         () = end(&bridge, &store, is_on_disk) => {}
         signal = signals.next() => log::warn!("{signal} again: ended at once"),

@@ -1,0 +1,34 @@
+# syntax=docker/dockerfile:1
+# The manager in a small image: docker build -t twinthing .
+
+FROM rust:1-slim-bookworm AS build
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends cmake libc6-dev libmariadb-dev libssl-dev make pkg-config \
+ && rm -rf /var/lib/apt/lists/*
+WORKDIR /src
+# The dependencies, which seldom change, are a layer of their own.
+COPY Cargo.toml Cargo.lock ./
+RUN mkdir -p src/bin/twinmgr benches \
+ && touch src/lib.rs benches/flood.rs benches/groups.rs \
+ && echo 'fn main() {}' >src/bin/twinmgr/main.rs \
+ && cargo build --release --locked --bin twinmgr \
+ && rm -rf src target/release/deps/*twinthing* target/release/deps/twinmgr* target/release/.fingerprint/twinthing-*
+COPY migrations migrations
+COPY src src
+RUN cargo build --release --locked --bin twinmgr
+
+FROM debian:bookworm-slim
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends ca-certificates libmariadb3 libssl3 \
+ && rm -rf /var/lib/apt/lists/* \
+ && useradd --system --no-create-home --uid 10001 twinmgr \
+ && install -d -o twinmgr -g twinmgr -m 700 /data
+COPY --from=build /src/target/release/twinmgr /usr/local/bin/twinmgr
+USER twinmgr
+# All that it writes is here: the rest may be read-only.
+ENV TWIN_DATA_DIR=/data
+VOLUME /data
+# It finishes what came in within 10 s: stop it with a little more patience than that.
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=30s --timeout=10s --start-period=30s --retries=3 CMD ["twinmgr", "health"]
+ENTRYPOINT ["twinmgr"]
