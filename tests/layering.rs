@@ -54,6 +54,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("openssl", &["mqtt"]),
     ("paho_mqtt", &["mqtt"]),
     ("queue_file", &["mqtt"]),
+    ("rustix", &["bin"]),
     ("sd_notify", &["bin"]),
     ("serde", ANYWHERE),
     ("serde_json", ANYWHERE),

@@ -7,6 +7,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread,
+    time::Duration,
 };
 
 use actix_rt::task::JoinHandle;
@@ -70,6 +71,15 @@ impl Client {
     /// Publishes at QoS 0, and waits until it is written.
     pub(super) fn write(&self, message: Message) -> Result<()> {
         let result = self.paho.publish(message).wait();
+        if is_write_error(&result) {
+            self.spoilt.store(true, Ordering::Relaxed);
+        }
+        result
+    }
+
+    /// Publishes, and waits for the answer.
+    pub(super) fn deliver(&self, message: Message, patience: Duration) -> Result<()> {
+        let result = self.paho.publish(message).wait_for(patience);
         if is_write_error(&result) {
             self.spoilt.store(true, Ordering::Relaxed);
         }

@@ -12,6 +12,7 @@ mod client;
 mod clock;
 mod connect;
 mod counters;
+mod examine;
 mod inbox;
 mod intake;
 mod options;
@@ -31,6 +32,7 @@ pub use self::{
     bridge::Bridge,
     clock::now,
     counters::{Count, Counters},
+    examine::examine,
     inbox::{Entry, EntryError, Inbox, InboxError, InboxSettings, Incoming, Place},
     poison::{Poison, PoisonFolder, SetAside},
     probe::{Lookup, Probed, probe},

@@ -92,6 +92,16 @@ pub(super) fn connect_briefly(settings: &MqttSettings) -> Result<ConnectOptions,
     Ok(options.finalize())
 }
 
+/// How to connect for a look at what a manager would get. [`leave`] ends the session.
+pub(super) fn connect_for_a_look(settings: &MqttSettings) -> Result<ConnectOptions, MqttError> {
+    let mut options = identified(settings)?;
+    match settings.version {
+        Version::V3 => options.clean_session(true),
+        Version::V5 => options.clean_start(false).properties(session(settings)),
+    };
+    Ok(options.finalize())
+}
+
 /// How to disconnect so that the session ends.
 pub(super) fn leave(version: Version) -> DisconnectOptions {
     let mut options = DisconnectOptionsBuilder::new();

@@ -16,6 +16,25 @@ pub(super) fn run(target: &Target, db: &mut Db) -> Result<Vec<String>, StoreErro
     }
 }
 
+/// The names of those that the tables have not seen.
+pub(super) fn pending(target: &Target, db: &mut Db) -> Result<Vec<String>, StoreError> {
+    match db {
+        Db::MySql(db) => pending_on(target, db, MYSQL),
+        Db::Sqlite(db) => pending_on(target, db, SQLITE),
+    }
+}
+
+fn pending_on<DB: Backend>(
+    target: &Target,
+    db: &mut impl MigrationHarness<DB>,
+    source: EmbeddedMigrations,
+) -> Result<Vec<String>, StoreError> {
+    let pending = db.pending_migrations(source).map_err(|error| {
+        StoreError::of_migration(target, "__diesel_schema_migrations", error.to_string())
+    })?;
+    Ok(pending.iter().map(|migration| migration.name().to_string()).collect())
+}
+
 fn run_on<DB: Backend>(
     target: &Target,
     db: &mut impl MigrationHarness<DB>,

@@ -14,6 +14,7 @@ mod counters;
 mod deleted;
 mod directory;
 mod error;
+mod examine;
 mod fault;
 mod front;
 mod lane;
@@ -51,6 +52,7 @@ use crate::{
 pub use counters::{Count, Counters};
 pub use directory::{AclRow, Decision, Membership, Skipped};
 pub use error::StoreError;
+pub use examine::examine;
 pub use front::Store;
 pub use look::{groups, members};
 pub use start::{migrate, start};

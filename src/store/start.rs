@@ -76,6 +76,10 @@ pub(super) fn in_time<T: Send + 'static>(
         .map_err(|_timeout| silent(format!("no answer for {} s", PATIENCE.as_secs())))?
 }
 
+/// What may be at fault where rows with text get lost.
+pub(super) const LOSES_TEXT: &str = "the client library may be at fault, as MariaDB's 3.3.19 is (libmariadb3 10.11.18): \
+     upgrade it";
+
 /// Reads back what was just written. MariaDB's client library 3.3.19, which came with Debian 12's
 /// MariaDB 10.11.18, loses rows with text in them: every twin would look like none.
 fn check_reading(target: &Target, db: &mut Db) -> Result<(), StoreError> {
@@ -84,9 +88,7 @@ fn check_reading(target: &Target, db: &mut Db) -> Result<(), StoreError> {
     if numbers::names(db).map_err(of_query)?.iter().any(|name| name == numbers::PROBE) {
         return Ok(());
     }
-    let reason = "what is written is not read back; the client library may be at fault, as \
-                  MariaDB's 3.3.19 is (libmariadb3 10.11.18): upgrade it"
-        .to_owned();
+    let reason = format!("what is written is not read back; {LOSES_TEXT}");
     Err(StoreError::Broken { target: target.clone(), reason })
 }
 

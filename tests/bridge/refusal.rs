@@ -11,9 +11,9 @@ use std::{
 use twinthing::mqtt::{Fatal, MqttSettings, Probed, Secret, Version, probe};
 
 use crate::{
-    broker::Broker,
+    broker::{Broker, dynamic_security},
     peer::Peer,
-    rig::{Rig, dynamic_security, settings, until},
+    rig::{Rig, settings, until},
 };
 
 #[actix::test]

@@ -173,3 +173,11 @@ fn listens(process: u32, port: u16) -> bool {
     let mut files = files.filter_map(|file| fs::read_link(file.ok()?.path()).ok());
     files.any(|file| file.as_os_str() == socket.as_str())
 }
+
+/// mosquitto's plugin that can refuse subscriptions.
+pub fn dynamic_security() -> String {
+    let name = "mosquitto_dynamic_security.so";
+    let folders = std::fs::read_dir("/usr/lib").unwrap().map(|entry| entry.unwrap().path());
+    let found = folders.chain([Path::new("/usr/lib").to_owned()]).map(|folder| folder.join(name));
+    found.into_iter().find(|path| path.exists()).unwrap().display().to_string()
+}

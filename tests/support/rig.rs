@@ -184,11 +184,3 @@ pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
         actix_rt::time::sleep(Duration::from_millis(10)).await;
     }
 }
-
-/// mosquitto's plugin that can refuse subscriptions.
-pub fn dynamic_security() -> String {
-    let name = "mosquitto_dynamic_security.so";
-    let folders = std::fs::read_dir("/usr/lib").unwrap().map(|entry| entry.unwrap().path());
-    let found = folders.chain([Path::new("/usr/lib").to_owned()]).map(|folder| folder.join(name));
-    found.into_iter().find(|path| path.exists()).unwrap().display().to_string()
-}

@@ -16,6 +16,8 @@ pub(crate) enum Called {
     Migrate,
     /// Ask the running manager how it is, with so much patience, and end.
     Health(Duration),
+    /// Look whether the manager would find what it needs, with so much patience for each answer, and end.
+    Check(Duration),
     /// Deal with messages that were set aside, and end.
     Poison(Poison),
     /// Say which groups there are, and end.
@@ -63,6 +65,14 @@ manager's place for a moment.
 Exit codes: 0 alive: it answers, and from its database; 64 wrong settings; 69 degraded: its broker
 or its database is away or refuses; 70 stuck: the broker is there, and the manager does not answer.";
 
+const AFTER_CHECK: &str = "\
+It takes the manager's own settings and looks at the data folder, the database and the broker, beside a
+manager that may be running: by a client id of its own, so that what the broker allows to the manager's
+client id alone, and not to its user, is not seen. It publishes where nobody can be, and on the
+manager's own TPC/PONG.
+
+Exit codes: 0 all that the manager needs is there; 64 wrong settings; 69 something is missing.";
+
 const AFTER_POISON: &str = "\
 They lie in the folder poison of the data folder, so give the manager's --data-dir. What is to be
 tried again is taken by the manager that runs there, within a second, or by the next one.
@@ -84,6 +94,10 @@ pub(crate) fn parse() -> Result<(Called, Given), ExitCode> {
             Some(("health", matches)) => {
                 let patience = matches.get_one("timeout").copied().unwrap_or_default();
                 (Called::Health(patience), Given(matches.clone()))
+            }
+            Some(("check", matches)) => {
+                let patience = matches.get_one("timeout").copied().unwrap_or_default();
+                (Called::Check(patience), Given(matches.clone()))
             }
             Some(("poison", matches)) => poison(matches),
             Some(("groups", matches)) => (Called::Groups, Given(matches.clone())),
@@ -139,6 +153,12 @@ fn command() -> Command {
                 .after_help(AFTER_HEALTH)
                 .arg(timeout()),
         )
+        .subcommand(
+            Command::new("check")
+                .about("Looks whether broker, database and disk are as the manager needs them, and ends")
+                .after_help(AFTER_CHECK)
+                .arg(timeout()),
+        )
         .subcommand(poison_command())
         .subcommand(
             Command::new("groups")
@@ -189,8 +209,7 @@ fn members_command() -> Command {
 }
 
 fn timeout() -> Arg {
-    let help =
-        "How long the broker, and then the manager, may take to answer, in seconds, 0.1 to 3600";
+    let help = "How long each answer of the broker, and then of the manager, may take, in seconds, 0.1 to 3600";
     let seconds = |text: &str| match text.parse::<f64>() {
         Ok(seconds) if (0.1..=3600.0).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
         Ok(_) => Err("it is not from 0.1 to 3600".to_owned()),

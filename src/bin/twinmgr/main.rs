@@ -5,6 +5,7 @@
 //! 69 and 70 what `health` found, 70 also a manager that has a fault and cannot go on, 75 another manager is at work here, 78 broker or database not there
 //! at the start, or refusing, under `--fail-fast`.
 
+mod check;
 mod cli;
 mod groups;
 mod health;
@@ -90,6 +91,7 @@ fn call(called: Called, given: &Given) -> Result<ExitCode, Failure> {
     match called {
         Called::Run => run::run(config).map(|()| ExitCode::SUCCESS),
         Called::Health(patience) => health::ask(&config.mqtt, patience),
+        Called::Check(patience) => check::look(&config, patience),
         Called::Groups => groups::list(&config.store.target),
         Called::Members { group, explains } => {
             groups::members(&config.store.target, &group, explains)
