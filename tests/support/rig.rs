@@ -1,7 +1,6 @@
 //! A bridge with tapes for listeners.
 
 use std::{
-    path::Path,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
