@@ -11,6 +11,8 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "../support/certs.rs"]
+mod certs;
 #[path = "../support/mariadb.rs"]
 mod mariadb;
 #[path = "../support/port.rs"]

@@ -1,28 +1,18 @@
 //! A CA is given so that no other server gets our passwords and rows.
 
-use std::{path::Path, process::Command};
+use std::path::Path;
 
 use twinthing::store::{Target, migrate};
 
-use crate::mariadb::MariaDb;
+use crate::{certs::Authority, mariadb::MariaDb};
 
-fn openssl(folder: &Path, arguments: &str) {
-    let output = Command::new("openssl")
-        .current_dir(folder)
-        .args(arguments.split(' '))
-        .output()
-        .expect("openssl must be installed: apt-get install openssl");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-}
-
-/// Makes a CA, and a certificate for this machine by it.
-fn certify(folder: &Path) {
-    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2";
-    let name = "-addext subjectAltName=IP:127.0.0.1";
-    openssl(folder, &format!("req -x509 {key} -keyout ca.key -out ca.pem -subj /CN=ca"));
-    openssl(folder, &format!("req -x509 {key} -keyout other.key -out other.pem -subj /CN=other"));
-    let signed = "-CA ca.pem -CAkey ca.key -subj /CN=127.0.0.1";
-    openssl(folder, &format!("req -x509 {key} {name} {signed} -keyout key.pem -out cert.pem"));
+/// A server with a certificate of this authority, for so many days.
+fn server(ca: &Authority, days: i32) -> MariaDb {
+    let own = ca.issue("server", "IP:127.0.0.1", days);
+    MariaDb::start_with(vec![
+        format!("--ssl-cert={}", own.cert.display()),
+        format!("--ssl-key={}", own.key.display()),
+    ])
 }
 
 fn with_ca(url: &str, ca: &Path) -> Result<Vec<String>, String> {
@@ -33,29 +23,35 @@ fn with_ca(url: &str, ca: &Path) -> Result<Vec<String>, String> {
 #[test]
 fn with_a_ca_only_a_server_that_it_vouches_for_is_taken() {
     let folder = tempfile::tempdir().unwrap();
-    certify(folder.path());
-    let file = |name: &str| folder.path().join(name);
-    let server = MariaDb::start_with(vec![
-        format!("--ssl-cert={}", file("cert.pem").display()),
-        format!("--ssl-key={}", file("key.pem").display()),
-    ]);
+    let (ca, other) = (Authority::new(folder.path(), "ca"), Authority::new(folder.path(), "other"));
+    let server = server(&ca, 2);
     let url = server.fresh_schema();
-    assert_eq!(with_ca(&url, &file("ca.pem")).map(|names| names.len()), Ok(3));
-    let stranger = with_ca(&url, &file("other.pem")).unwrap_err();
+    assert_eq!(with_ca(&url, &ca.pem()).map(|names| names.len()), Ok(3));
+    let stranger = with_ca(&url, &other.pem()).unwrap_err();
     assert!(stranger.contains(" is not trusted: TLS/SSL error: "), "{stranger}");
 }
 
 #[test]
 fn with_a_ca_a_server_without_tls_is_not_taken() {
     let folder = tempfile::tempdir().unwrap();
-    certify(folder.path());
+    let ca = Authority::new(folder.path(), "ca");
     let url = MariaDb::shared().fresh_schema();
     let (_, place) = url.split_once('@').unwrap();
     assert_eq!(
-        with_ca(&url, &folder.path().join("ca.pem")),
+        with_ca(&url, &ca.pem()),
         Err(format!(
             "mysql://{place} is not trusted: it does not speak TLS; \
              correct the CA file, or the server's certificate"
         ))
     );
+}
+
+#[test]
+fn with_a_ca_a_server_whose_certificate_has_expired_is_not_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let ca = Authority::new(folder.path(), "ca");
+    let server = server(&ca, -1);
+    let url = server.fresh_schema();
+    let expired = with_ca(&url, &ca.pem()).unwrap_err();
+    assert!(expired.contains(" is not trusted: ") && expired.contains("expired"), "{expired}");
 }
