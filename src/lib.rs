@@ -10,8 +10,9 @@
 //! |---|---|---|
 //! | [`protocol`] | the wire: ids, topics and payloads as types | nobody |
 //! | [`twin`] | the rules of a twin; pure | `protocol` |
-//! | [`mqtt`] | the broker: the only place that names paho | `protocol` |
-//! | [store](store/index.html) | the database: the only place that names diesel | `protocol`, `twin` |
+//! | `tls` | whether a server is the one that is meant | nobody |
+//! | [`mqtt`] | the broker: the only place that names paho | `protocol`, `tls` |
+//! | [store](store/index.html) | the database: the only place that names diesel | `protocol`, `twin`, `tls` |
 //! | [manager](manager/index.html) | the service: a router, and an actor for each thing | all above |
 //! | [config](config/index.html) | the settings, from environment and flags | all above |
 //!
@@ -67,6 +68,7 @@
 
 pub mod mqtt;
 pub mod protocol;
+mod tls;
 pub mod twin;
 
 #[cfg(feature = "manager")]

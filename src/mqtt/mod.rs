@@ -1,4 +1,4 @@
-//! The broker: the only place that names paho_mqtt, and openssl, with which that speaks TLS.
+//! The broker: the only place that names paho_mqtt.
 //!
 //! [`start`] gives a [`Bridge`]. What comes in goes through the [`Inbox`] (`inbox.rs`, filled by paho's
 //! thread in `intake.rs`) and is handed on as [`Arrived`]; what goes out waits in a window of our

@@ -13,7 +13,7 @@ use diesel::{
     sqlite::SqliteConnection,
 };
 
-use super::{StoreError, Target};
+use super::{StoreError, Target, reach};
 
 /// A connection to either database. MySQL stands first, as a MySQL URL could name a file as well.
 #[derive(MultiConnection)]
@@ -34,6 +34,7 @@ pub(super) fn open(target: &Target) -> Result<Db, StoreError> {
     let (mut db, session) = match target {
         Target::Sqlite(path) => (open_file(target, path)?, SQLITE_SESSION),
         Target::MySql(url) => {
+            reach::identity(target)?;
             let connection = MysqlConnection::establish(url)
                 .map_err(|error| StoreError::of_connecting(target, &error))?;
             (Db::MySql(connection), MYSQL_SESSION)

@@ -69,8 +69,7 @@ impl Target {
     ///
     /// `localhost` with a port is taken as 127.0.0.1, as a port means TCP; without one it is the
     /// server's socket. With `ssl_ca`, there is no connection without TLS and a certificate of that
-    /// CA. That the certificate names the host is checked by MySQL's client library, and by
-    /// MariaDB's from 3.4 on; older ones cannot be told to.
+    /// CA for that host, unless `ssl_mode` says otherwise.
     ///
     /// # Errors
     /// [`TargetError`] says what is wrong and how it is written.
@@ -133,6 +132,17 @@ impl Target {
                 checked(url)
             }
         }
+    }
+
+    /// The CA by which the server must show that it is the one that is meant, by name.
+    pub(super) fn ca_file(&self) -> Option<PathBuf> {
+        let Self::MySql(url) = self else { return None };
+        let url = Url::parse(url).ok()?;
+        let value = |name: &str| {
+            url.query_pairs().find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+        };
+        value("ssl_mode").filter(|mode| mode.eq_ignore_ascii_case("VERIFY_IDENTITY"))?;
+        value("ssl_ca").map(PathBuf::from)
     }
 
     /// Whether the server must show a certificate.
