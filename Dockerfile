@@ -21,7 +21,7 @@ FROM debian:bookworm-slim
 RUN apt-get update \
  && apt-get install -y --no-install-recommends ca-certificates libmariadb3 libssl3 \
  && rm -rf /var/lib/apt/lists/* \
- && useradd --system --no-create-home --uid 10001 twinmgr \
+ && useradd --no-create-home --shell /usr/sbin/nologin --uid 10001 twinmgr \
  && install -d -o twinmgr -g twinmgr -m 700 /data
 COPY --from=build /src/target/release/twinmgr /usr/local/bin/twinmgr
 USER twinmgr

@@ -13,6 +13,7 @@ mod support;
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt,
     path::Path,
     process::{Command, Output},
     time::{Duration, Instant},
@@ -386,4 +387,13 @@ fn tls_files_that_cannot_be_what_they_should_be_are_named_at_once() {
     }
     let (code, said) = refusal(&ca.pem(), &one.cert, &one.key);
     assert_eq!(code, 78, "nothing is wrong with these, and there is no broker: {said}");
+}
+
+#[test]
+fn the_data_folder_is_made_for_its_owner_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = run(folder.path(), &["migrate"], &[("TWIN_DATA_DIR", "some/where")]);
+    assert!(output.status.success(), "{output:?}");
+    let mode = fs::metadata(folder.path().join("some/where")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
 }

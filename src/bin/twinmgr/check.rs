@@ -4,7 +4,7 @@ use std::{fs, path::Path, process::ExitCode, time::Duration};
 
 use twinthing::{config::Config, mqtt, store};
 
-use super::{Failure, poison::print};
+use super::{Failure, life::make_folder, poison::print};
 
 /// Something that the manager needs is missing.
 const MISSING: u8 = 69;
@@ -45,7 +45,7 @@ fn folder(path: &Path) -> Result<String, String> {
             "data folder {shown}: {error}; make it, or let the manager's user write there (TWIN_DATA_DIR)"
         )
     };
-    fs::create_dir_all(path).map_err(|error| unfit(&error))?;
+    make_folder(path).map_err(|error| unfit(&error))?;
     let trial = path.join(".check");
     let written = fs::write(&trial, "what is written here is removed at once");
     fs::remove_file(&trial).unwrap_or_default();

@@ -1,7 +1,9 @@
 //! What ends the program: signals, and what cannot be mended.
 
 use std::{
-    fs::{self, File, TryLockError},
+    fs::{DirBuilder, File, TryLockError},
+    io,
+    os::unix::fs::DirBuilderExt,
     path::Path,
     time::Duration,
 };
@@ -80,7 +82,7 @@ impl Handler<Fatal> for LastWords {
 pub(crate) fn take_folder(folder: &Path) -> Result<File, Failure> {
     let path = folder.join("twinmgr.lock");
     let start = |error| Failure::Start(format!("data folder {}: {error}", folder.display()));
-    fs::create_dir_all(folder).map_err(start)?;
+    make_folder(folder).map_err(start)?;
     let file = File::options().create(true).append(true).open(&path).map_err(start)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
@@ -91,6 +93,11 @@ pub(crate) fn take_folder(folder: &Path) -> Result<File, Failure> {
         ))),
         Err(TryLockError::Error(error)) => Err(start(error)),
     }
+}
+
+/// Makes the data folder, unless it is there: what is in it is nobody else's business.
+pub(crate) fn make_folder(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
 #[cfg(test)]

@@ -99,7 +99,7 @@ fn call(called: Called, given: &Given) -> Result<ExitCode, Failure> {
         Called::Poison(what) => poison::deal_with(&what, &config),
         Called::Migrate => {
             let folder = &config.data_dir;
-            std::fs::create_dir_all(folder)
+            life::make_folder(folder)
                 .map_err(|error| Failure::Start(format!("{}: {error}", folder.display())))?;
             let done = store::migrate(&config.store.target)?;
             for name in &done {
