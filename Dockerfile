@@ -30,5 +30,6 @@ ENV TWIN_DATA_DIR=/data
 VOLUME /data
 # It finishes what came in within 10 s: stop it with a little more patience than that.
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=30s --timeout=10s --start-period=30s --retries=3 CMD ["twinmgr", "health"]
+# Stuck is unhealthy. A broker or a database that is away is not: starting the manager again does not bring them back.
+HEALTHCHECK --interval=30s --timeout=15s --start-period=30s --retries=3 CMD ["sh", "-c", "twinmgr health; [ $? != 70 ]"]
 ENTRYPOINT ["twinmgr"]

@@ -14,6 +14,9 @@ units="$root/etc/systemd/system"
 settings="$root/etc/twinmgr"
 
 if [ "${1:-}" = uninstall ]; then
+    if [ -z "$root" ] && [ -d /run/systemd/system ]; then
+        systemctl disable --now twinmgr 2>/dev/null || true
+    fi
     rm -f "$bin/twinmgr" "$units/twinmgr.service"
     echo "removed $bin/twinmgr and $units/twinmgr.service; settings in $settings and data in $root/var/lib/twinmgr stay"
     exit 0

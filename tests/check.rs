@@ -174,12 +174,12 @@ fn who_is_not_there_is_said_for_each_and_the_others_are_looked_at_all_the_same()
     let gone = format!("mysql://m:p@127.0.0.1:{port}/twins");
     let (code, lines) = check(
         &site.program,
-        &[("MQTT_PORT", &port), ("TWIN_DB_URL", &gone), ("TWIN_DATA_DIR", "/proc/1/twins")],
+        &[("MQTT_PORT", &port), ("TWIN_DB_URL", &gone), ("TWIN_DATA_DIR", "/proc/1")],
     );
     assert_eq!(code, 69);
     let found = faults(&lines);
     assert_eq!(found.len(), 3, "{found:#?}");
-    assert!(found[0].starts_with("data folder /proc/1/twins: "), "{}", found[0]);
+    assert!(found[0].starts_with("data folder /proc/1: "), "{}", found[0]);
     assert!(found[1].contains(" does not answer: "), "{}", found[1]);
     assert!(found[2].contains(" is not reached: "), "{}", found[2]);
     let wrong = site.program.call(&["check"], &[("MQTT_VERSION", "4")]);

@@ -397,3 +397,23 @@ fn the_data_folder_is_made_for_its_owner_only() {
     let mode = fs::metadata(folder.path().join("some/where")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o700);
 }
+
+#[test]
+fn every_setting_is_in_the_page_for_operators_with_its_flag_and_default() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operations.md");
+    let page = fs::read_to_string(page).unwrap();
+    let section = page.split("## Settings").nth(1).unwrap().split("\n## ").next().unwrap();
+    let rows: Vec<_> = section.lines().filter(|line| line.starts_with("| `")).collect();
+    assert_eq!(rows.len(), SETTINGS.len());
+    let code = |text: &str| if text.is_empty() { String::new() } else { format!("`{text}`") };
+    for (row, setting) in rows.iter().zip(SETTINGS) {
+        let flag = if setting.kind == Kind::Secret {
+            String::new()
+        } else {
+            code(&format!("--{}", setting.flag()))
+        };
+        let start = format!("| {} | {flag} | {} | ", code(setting.variable), code(setting.default));
+        let help = setting.help.split(" [").next().unwrap();
+        assert!(row.starts_with(&start) && row.contains(help), "{row} is not {start}{help}");
+    }
+}

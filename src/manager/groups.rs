@@ -10,24 +10,20 @@ use actix::prelude::*;
 use serde_json::Value;
 
 use super::{
-    DatabaseAway, Handling, Router,
+    DatabaseAway, Router,
     group_actor::{
         AnswerTold, Answered, AskMembers, GroupActor, GroupGet, Known, MembersOf, unknown,
     },
-    group_sets::{GroupSet, GroupSets, Progress, Taken},
+    group_sets::{GroupSet, GroupSets, Progress},
     twin_actor::{AWAY, INTERNAL},
 };
 use crate::{
-    mqtt::{Arrived, Done, Parked, Poison, Respond},
+    mqtt::{Arrived, Done, Parked, Respond},
     protocol::{
         Code, GroupName, GroupSetRequest, GroupTopic, Problem, SetOutcome, SetRequest, ThingId,
         ThingTopic, Topic, parse_group_get,
     },
 };
-
-/// The most members that have their turn at once, over all SETs, until what they are told is acknowledged. More
-/// would keep what others are told waiting, and gain nothing.
-const PLACES: usize = 200;
 
 /// The most SETs that are being done at once. Each message looks for its place among them.
 const SETS: usize = 1000;
@@ -48,9 +44,9 @@ pub(super) struct Groups {
     placing: VecDeque<Placing>,
     /// What came behind one of them that it concerns, or may concern.
     held: VecDeque<Arrived>,
-    sets: GroupSets,
-    /// How many places are taken.
-    places: usize,
+    pub(super) sets: GroupSets,
+    /// How many places are taken by members who have their turn.
+    pub(super) places: usize,
     /// Queries that are being answered, by number.
     gets: BTreeMap<u64, Asked>,
     /// Queries that wait for others to be answered.
@@ -325,31 +321,6 @@ impl Router {
         self.groups.sets.put(set);
     }
 
-    /// Hands a thing the SETs that came before the message of this number, if it is a member and has not had them.
-    pub(super) fn take_sets_before(&mut self, id: &ThingId, number: u64, ctx: &mut Context<Self>) {
-        for happened in self.groups.sets.take_before(id, number) {
-            self.hand_on(id.clone(), happened, ctx);
-            if let Some(entry) = self.things.get(id) {
-                entry.sets.taken += 1;
-                self.groups.places += 1;
-            }
-        }
-    }
-
-    /// Lets members take the SETs whose turn it is, as many at once as there are places.
-    pub(super) fn go_on_with_sets(&mut self, ctx: &mut Context<Self>) {
-        while self.groups.places < PLACES {
-            let may = |id: &ThingId| !self.recovering.contains_key(id);
-            let Some((id, number)) = self.groups.sets.next(may) else { return };
-            if self.has_ended(&id) {
-                // What it had comes first.
-                self.bury(id, None);
-            } else {
-                self.take_sets_before(&id, number + 1, ctx);
-            }
-        }
-    }
-
     /// The broker has one more of the publishes that answer a query.
     pub(super) fn answer_is_told(&self, number: u64) {
         if let Some(actor) = &self.groups.actor {
@@ -362,76 +333,11 @@ impl Router {
         self.go_on_with_gets(ctx);
         self.place(ctx);
     }
-
-    /// Gives places back.
-    pub(super) fn leave_places(&mut self, places: usize) {
-        self.groups.places = self.groups.places.saturating_sub(places);
-    }
-
-    /// Takes in what a member made of a SET, if the entry of this number is one.
-    pub(super) fn has_taken(&mut self, number: u64, id: &ThingId, taken: Taken) -> bool {
-        let is_one = self.groups.sets.has(number);
-        if let Some(set) = self.groups.sets.finished(number, id, taken) {
-            self.tell_outcome(set);
-        }
-        is_one
-    }
-
-    /// Has a thing take SETs again that it had when its actor ended; gives the numbers that are of no SET.
-    pub(super) fn put_back_sets(&mut self, id: &ThingId, numbers: Vec<u64>) -> Vec<u64> {
-        let (sets, others) = numbers.into_iter().partition(|number| self.groups.sets.has(*number));
-        let sets: Vec<u64> = sets;
-        sets.iter().for_each(|number| self.groups.sets.put_back(*number, id));
-        others
-    }
-
-    fn tell_outcome(&mut self, set: GroupSet) {
-        let GroupSet { group, place, query, respond, outcome, poison, .. } = set;
-        let number = place.number;
-        self.counters.group_sets += 1;
-        if let Some(query) = query {
-            let payload = outcome.to_payload(&query);
-            let room = self.shared.as_ref().map_or(usize::MAX, |shared| shared.room());
-            if payload.len() <= room {
-                self.publish(res(group), payload.into_bytes().into(), respond, Some(number));
-            } else {
-                let message = format!(
-                    "{} of {} members have it; who they are has {} bytes, more than go to the broker in one packet \
-                     ({room})",
-                    outcome.changed.len() + outcome.unchanged.len(),
-                    outcome.members,
-                    payload.len(),
-                );
-                let problem = Problem { query: Some(query), code: Code::TooLarge, message };
-                self.publish_problem(res(group), &problem, respond, Some(number));
-            }
-        } else if let Some(first) = outcome.refused.first() {
-            log::warn!(
-                "GRP/{group}/TWIN/SET: {} did not take it, {first} first",
-                outcome.refused.len()
-            );
-        }
-        match poison {
-            Some(reason) => self.peers.poison.do_send(Poison { number, reason }),
-            None => self.peers.done.do_send(Done(number)),
-        }
-    }
 }
 
 /// Where a group's requests are answered.
-fn res(group: GroupName) -> Topic {
+pub(super) fn res(group: GroupName) -> Topic {
     Topic::Group(group, GroupTopic::TwinRes)
-}
-
-/// What a member made of a SET, by what its actor says.
-pub(super) fn taken(result: &Handling) -> Taken {
-    match result {
-        Handling::Applied { changed: false } => Taken::Unchanged,
-        // What is in the twin already was new to it before the manager ended.
-        Handling::Applied { changed: true } | Handling::Repeated => Taken::Changed,
-        Handling::Refused | Handling::Bad(_) | Handling::Unstorable => Taken::Refused,
-        Handling::Poisoned(reason) => Taken::Poisoned(reason.clone()),
-    }
 }
 
 impl Handler<MembersOf> for Router {

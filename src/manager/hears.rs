@@ -6,7 +6,7 @@ use actix::prelude::*;
 
 use super::{
     DatabaseAway, Finished, Handling, Router, SignOfLife,
-    groups::taken,
+    group_turns::taken,
     router::{OWN_STATE, TICK},
     things::UnderWay,
 };

@@ -16,6 +16,7 @@ mod doubles;
 mod flood;
 mod group_actor;
 mod group_sets;
+mod group_turns;
 mod groups;
 mod hears;
 mod me;

@@ -57,8 +57,10 @@ pub struct Bridge {
     pub(super) epoch: i64,
     /// Whether it is connected although the inbox is full: what is done of it waits for the broker.
     pub(super) is_draining: bool,
-    /// When an entry was last dealt with, or there was none.
+    /// When an entry was last dealt with.
     pub(super) last_done: Instant,
+    /// When there was last nothing to do, or something missing without which it cannot be done.
+    was_fine: Instant,
     replay: Replay,
     poisoned: Poisoned,
     quiescing: Vec<Quiescing>,
@@ -117,6 +119,7 @@ impl Bridge {
                 epoch,
                 is_draining: false,
                 last_done: Instant::now(),
+                was_fine: Instant::now(),
                 replay: Replay::Of(inbox.left()),
                 poisoned: Poisoned::new(settings.poison.clone()),
                 intake: Arc::new(Intake::new(inbox, session)),
@@ -177,8 +180,8 @@ impl Bridge {
     }
 
     fn tick(&mut self, ctx: &mut Context<Self>) {
-        if self.intake.inbox.load().under_way == 0 {
-            self.last_done = Instant::now();
+        if self.misses_something() || self.intake.inbox.load().under_way == 0 {
+            self.was_fine = Instant::now();
         }
         self.intake.inbox.tidy();
         for number in self.poisoned.try_again(&self.intake.inbox) {
@@ -188,6 +191,11 @@ impl Bridge {
         self.poisoned.take_retried(&self.intake.inbox, (now(), session, connection));
         self.go_on(ctx);
         self.pause_if_full(ctx);
+    }
+
+    /// Whether the broker or the database is away.
+    fn misses_something(&self) -> bool {
+        !matches!(self.phase, Phase::Up(_)) || self.intake.inbox.asks_first()
     }
 
     fn tell_progress(&self) {
@@ -352,9 +360,7 @@ impl Handler<IsWorking> for Bridge {
     type Result = bool;
 
     fn handle(&mut self, IsWorking: IsWorking, _: &mut Self::Context) -> bool {
-        let misses_something =
-            !matches!(self.phase, Phase::Up(_)) || self.intake.inbox.asks_first();
-        misses_something || self.last_done.elapsed() < STUCK
+        self.misses_something() || self.last_done.max(self.was_fine).elapsed() < STUCK
     }
 }
 

@@ -92,11 +92,13 @@ pub(super) fn connect_briefly(settings: &MqttSettings) -> Result<ConnectOptions,
     Ok(options.finalize())
 }
 
-/// How to connect for a look at what a manager would get. [`leave`] ends the session.
+/// How to connect for a look at what a manager would get. [`leave`] ends the session with MQTT 5, and
+/// [`connect_briefly`] under the same id with 3.1.1.
 pub(super) fn connect_for_a_look(settings: &MqttSettings) -> Result<ConnectOptions, MqttError> {
     let mut options = identified(settings)?;
     match settings.version {
-        Version::V3 => options.clean_session(true),
+        // A session that is there is not ours to end.
+        Version::V3 => options.clean_session(false),
         Version::V5 => options.clean_start(false).properties(session(settings)),
     };
     Ok(options.finalize())

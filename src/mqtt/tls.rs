@@ -27,6 +27,9 @@ pub(super) fn fault(settings: &MqttSettings, stream: TcpStream) -> Option<String
             };
             format!("{broker} is not trusted: {}{advice}", distrust.told(&settings.host, &files.ca))
         }
+        Fault::Refused(words) if !is_about_certificates(&words) => {
+            format!("{broker} breaks off the TLS handshake: {words}; see its log")
+        }
         Fault::Refused(words) if files.own.is_some() => format!(
             "{broker} refused MQTT_CLIENT_CERT: {words}; a CA that it trusts has to have issued it"
         ),
@@ -41,6 +44,12 @@ pub(super) fn fault(settings: &MqttSettings, stream: TcpStream) -> Option<String
         ),
         Fault::Files(words) => format!("the TLS settings do not work: {words}"),
     })
+}
+
+/// Whether an alert may come of our certificate, or of there being none. `handshake failure` is what older versions of TLS
+/// say to that, and to other things.
+fn is_about_certificates(words: &str) -> bool {
+    ["certificate", "unknown ca", "handshake failure"].iter().any(|sign| words.contains(sign))
 }
 
 /// Finds what is wrong with the files of the settings, as far as they themselves say it.

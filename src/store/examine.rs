@@ -1,7 +1,9 @@
 //! Looks whether a database gives a manager what it needs, beside one that may be at work on it.
 
 use diesel::{
-    QueryResult, QueryableByName, RunQueryDsl, sql_query,
+    QueryResult, QueryableByName, RunQueryDsl,
+    connection::SimpleConnection,
+    sql_query,
     sql_types::{BigInt, Text},
 };
 
@@ -31,29 +33,34 @@ struct Number {
 
 /// Looks whether the database gives the manager what it needs: what is well, and what is not with what to do about it.
 ///
-/// `now` is what our own clock says, and `batch_bytes` the most bytes of one transaction. Nothing is changed, but that the
+/// `now` says what our own clock says, and `batch_bytes` the most bytes of one transaction. Nothing is changed, but that the
 /// table with the list of migrations is made if there is none.
 #[must_use]
-pub fn examine(target: &Target, now: Timestamp, batch_bytes: usize) -> Vec<Result<String, String>> {
-    let looked = in_time(target, move |target| {
-        if let Target::Sqlite(path) = target
-            && !path.exists()
-        {
-            return Ok(vec![Ok(format!("{target} is not there yet; the first start makes it"))]);
-        }
-        let mut db = open(target)?;
-        let mut found = Vec::new();
+pub fn examine(
+    target: &Target,
+    now: impl Fn() -> Timestamp,
+    batch_bytes: usize,
+) -> Vec<Result<String, String>> {
+    if let Target::Sqlite(path) = target
+        && !path.exists()
+    {
+        return vec![Ok(format!("{target} is not there yet; the first start makes it"))];
+    }
+    let mut found = Vec::new();
+    let looked = in_time(target, open).and_then(|mut db| {
         look(target, &mut db, now, batch_bytes, &mut found)
-            .map_err(|error| StoreError::of_query(target, error))?;
-        Ok(found)
+            .map_err(|error| StoreError::of_query(target, error))
     });
-    looked.unwrap_or_else(|error| vec![Err(error.to_string())])
+    if let Err(error) = looked {
+        found.push(Err(error.to_string()));
+    }
+    found
 }
 
 fn look(
     target: &Target,
     db: &mut Db,
-    now: Timestamp,
+    now: impl Fn() -> Timestamp,
     batch_bytes: usize,
     found: &mut Vec<Result<String, String>>,
 ) -> QueryResult<()> {
@@ -99,10 +106,19 @@ fn look(
     Ok(())
 }
 
-/// Writes a number, and takes it back.
+/// Writes to each of the tables that are ours, and takes it back.
 fn may_write(db: &mut Db) -> QueryResult<()> {
+    // No thing has an empty id.
+    const WRITES: [&str; 5] = [
+        "INSERT INTO twin (clientId) VALUES ('')",
+        "UPDATE twin SET version = 2 WHERE clientId = ''",
+        "DELETE FROM twin WHERE clientId = ''",
+        "INSERT INTO twin_deleted (clientId, applied_epoch, applied_number) VALUES ('', 0, 0)",
+        "DELETE FROM twin_deleted WHERE clientId = ''",
+    ];
     db.begin()?;
-    let written = numbers::put(db, numbers::PROBE, 1);
+    let written = numbers::put(db, numbers::PROBE, 1)
+        .and_then(|()| WRITES.iter().try_for_each(|write| db.batch_execute(write)));
     let taken_back = db.end(Err::<(), _>(diesel::result::Error::RollbackTransaction));
     match (written, taken_back) {
         (Ok(()), Err(diesel::result::Error::RollbackTransaction)) => Ok(()),
@@ -114,7 +130,7 @@ fn may_write(db: &mut Db) -> QueryResult<()> {
 fn look_at_server(
     target: &Target,
     db: &mut diesel::MysqlConnection,
-    now: Timestamp,
+    now: impl Fn() -> Timestamp,
     batch_bytes: usize,
     found: &mut Vec<Result<String, String>>,
 ) -> QueryResult<()> {
@@ -131,7 +147,7 @@ fn look_at_server(
     } else {
         found.push(Ok(format!("it takes statements of {packet} bytes")));
     }
-    let off = number("UNIX_TIMESTAMP()")? - now.0 / 1_000_000_000;
+    let off = number("UNIX_TIMESTAMP()")? - now().0 / 1_000_000_000;
     found.push(if off.abs() <= CLOCK_S {
         Ok("its clock and ours agree".to_owned())
     } else {

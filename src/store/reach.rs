@@ -35,17 +35,20 @@ pub(super) fn identity(target: &Target) -> Result<(), StoreError> {
         return Ok(());
     };
     let untrusted = |reason: String| StoreError::Untrusted { target: target.clone(), reason };
+    let unreachable = |reason: String| StoreError::Unreachable { target: target.clone(), reason };
     let stream = connect(&host, port).and_then(|mut stream| {
-        ask_for_tls(&mut stream)?;
+        ask_for_tls(&mut stream).map_err(silent)?;
         Ok(stream)
     });
-    // Whatever else there is the client says when it connects.
-    let Ok(stream) = stream else { return Ok(()) };
+    let stream = stream.map_err(|error| unreachable(error.to_string()))?;
     match shake_hands(&Files { ca: ca.clone(), own: None }, &host, stream, false) {
         Err(Fault::Untrusted(distrust)) => Err(untrusted(distrust.told(&host, &ca))),
-        Err(Fault::Refused(_) | Fault::NoTls(_) | Fault::Silent(_) | Fault::Files(_)) | Ok(()) => {
-            Ok(())
+        Err(Fault::NoTls(_)) => Err(untrusted("it does not speak TLS".to_owned())),
+        Err(Fault::Silent(seconds)) => {
+            Err(unreachable(format!("it does not answer a TLS handshake within {seconds} s")))
         }
+        Err(Fault::Refused(words) | Fault::Files(words)) => Err(untrusted(words)),
+        Ok(()) => Ok(()),
     }
 }
 

@@ -18,8 +18,8 @@ use super::{
     deleted,
     fault::Fault,
     lane::{Lane, Report, Work},
-    reach, select,
-    selector::{Chunk, Part},
+    reach,
+    select::{self, Chunk, Part},
     twins,
 };
 use crate::protocol::{GroupName, ThingId};

@@ -2,7 +2,9 @@
 
 use std::{
     collections::HashMap,
+    ops::Range,
     panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -15,11 +17,10 @@ use diesel::{
 };
 
 use super::{
-    SelectFault,
+    Select, SelectFault,
     connection::Db,
     rows::{count, object},
     schema::twin,
-    selector::{Chunk, Part},
 };
 use crate::{
     protocol::{self, ThingId},
@@ -29,6 +30,38 @@ use crate::{
 /// How long a chunk is evaluated before the rest of it is left for the next one: a query that takes its time shall not look
 /// like a database that hangs.
 const TIME: Duration = Duration::from_millis(300);
+
+/// Some of a query's twins, and what those before them gave.
+#[derive(Clone)]
+pub(super) struct Chunk {
+    pub(super) select: Arc<Select>,
+    pub(super) range: Range<usize>,
+    pub(super) before: Vec<Arc<Rows>>,
+}
+
+impl Chunk {
+    /// Whose twins they are.
+    pub(super) fn ids(&self) -> &[ThingId] {
+        self.select.ids.get(self.range.clone()).unwrap_or_default()
+    }
+
+    /// Whether none come behind them: then the answer is made.
+    pub(super) fn is_last(&self) -> bool {
+        self.range.end >= self.select.ids.len()
+    }
+}
+
+/// What came of a chunk, and the twins that could not be read.
+pub(super) enum Part {
+    /// The first so many are done.
+    Rows {
+        rows: Rows,
+        unreadable: Vec<(ThingId, String)>,
+        done: usize,
+    },
+    Answer(Arc<[u8]>, Vec<(ThingId, String)>),
+    Failed(SelectFault),
+}
 
 /// What is read of a row: its numbers and documents, those that nobody asked for as null.
 type Stored = (String, i64, Option<bool>, i64, [Option<String>; 6]);

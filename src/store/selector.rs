@@ -2,7 +2,6 @@
 
 use std::{
     collections::VecDeque,
-    ops::Range,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -11,6 +10,7 @@ use super::{
     Select, SelectFault, Selected,
     lane::{Lane, Report},
     reader::{Found, Read, Reader},
+    select::{Chunk, Part},
 };
 use crate::{protocol::ThingId, twin::Rows};
 
@@ -25,38 +25,6 @@ const SHORT: Duration = Duration::from_millis(50);
 
 /// The most bytes of rows that may be kept of all queries before the first of them is answered ahead of the others.
 const KEPT_BYTES: usize = 64 << 20;
-
-/// Some of a query's twins, and what those before them gave.
-#[derive(Clone)]
-pub(super) struct Chunk {
-    pub(super) select: Arc<Select>,
-    range: Range<usize>,
-    pub(super) before: Vec<Arc<Rows>>,
-}
-
-impl Chunk {
-    /// Whose twins they are.
-    pub(super) fn ids(&self) -> &[ThingId] {
-        self.select.ids.get(self.range.clone()).unwrap_or_default()
-    }
-
-    /// Whether none come behind them: then the answer is made.
-    pub(super) fn is_last(&self) -> bool {
-        self.range.end >= self.select.ids.len()
-    }
-}
-
-/// What came of a chunk, and the twins that could not be read.
-pub(super) enum Part {
-    /// The first so many are done.
-    Rows {
-        rows: Rows,
-        unreadable: Vec<(ThingId, String)>,
-        done: usize,
-    },
-    Answer(Arc<[u8]>, Vec<(ThingId, String)>),
-    Failed(SelectFault),
-}
 
 /// A query that is being answered.
 struct Active {

@@ -10,7 +10,7 @@ use crate::{protocol::ThingId, twin::Twin};
 const PAGE: i64 = 500;
 
 /// How many ids are named.
-const NAMED: usize = 20;
+const NAMED: usize = 1000;
 
 /// The migration that the tables of TwinMgr have not seen.
 const FIRST_OF_OURS: &str = "0002_what_the_rules_need";
@@ -20,7 +20,7 @@ pub(super) fn look_through(db: &mut Db, ran: &[String]) -> QueryResult<()> {
     if !ran.iter().any(|name| name == FIRST_OF_OURS) {
         return Ok(());
     }
-    let (mut after, mut unreadable) = (String::new(), Vec::new());
+    let (mut after, mut unreadable, mut impossible) = (String::new(), Vec::new(), Vec::new());
     loop {
         let page: Vec<StoredTwin> = twin::table
             .filter(twin::client_id.gt(&after))
@@ -32,20 +32,26 @@ pub(super) fn look_through(db: &mut Db, ran: &[String]) -> QueryResult<()> {
         after.clone_from(&last.client_id);
         for stored in page {
             let id = stored.client_id.clone();
-            let is_thing = id.parse::<ThingId>().is_ok();
-            if !is_thing || Twin::from_record(&Row::from(stored).record).is_err() {
+            if id.parse::<ThingId>().is_err() {
+                impossible.push(format!("{id:?}"));
+            } else if Twin::from_record(&Row::from(stored).record).is_err() {
                 unreadable.push(id);
             }
         }
     }
-    if !unreadable.is_empty() {
-        let named: Vec<_> = unreadable.iter().take(NAMED).map(String::as_str).collect();
-        let rest = if unreadable.len() > NAMED { ", …" } else { "" };
-        warn!(
-            "{} twins cannot be read, and are left as they are: {}{rest}; a TWIN/GET of one says why",
-            unreadable.len(),
-            named.join(", ")
-        );
-    }
+    name(
+        "twins cannot be read, and are left as they are",
+        &unreadable,
+        "; a TWIN/GET of one says why",
+    );
+    name("rows have ids that no thing can have, and are left as they are", &impossible, "");
     Ok(())
+}
+
+fn name(what: &str, ids: &[String], more: &str) {
+    if !ids.is_empty() {
+        let named: Vec<_> = ids.iter().take(NAMED).map(String::as_str).collect();
+        let rest = if ids.len() > NAMED { ", …" } else { "" };
+        warn!("{} {what}: {}{rest}{more}", ids.len(), named.join(", "));
+    }
 }

@@ -1,22 +1,19 @@
 //! `twinmgr check`: whether the manager would find what it needs, from beside one that may be at work.
 
-use std::{fs, path::Path, process::ExitCode, time::Duration};
+use std::{fs, io, path::Path, process::ExitCode, time::Duration};
 
 use twinthing::{config::Config, mqtt, store};
 
-use super::{Failure, life::make_folder, poison::print};
+use super::{Failure, poison::print};
 
 /// Something that the manager needs is missing.
 const MISSING: u8 = 69;
 
-/// Below this much room on a disk somebody should look.
-const ROOM_BYTES: u64 = 1 << 30;
-
 /// Prints a line for each thing that was looked at: what is well, and what is not with what to do.
 pub(crate) fn look(config: &Config, patience: Duration) -> Result<ExitCode, Failure> {
-    let mut found = vec![folder(&config.data_dir)];
+    let mut found = vec![folder(&config.data_dir, room_wanted(config))];
     let batch_bytes = config.store.batch_bytes;
-    found.extend(store::examine(&config.store.target, mqtt::now(), batch_bytes));
+    found.extend(store::examine(&config.store.target, mqtt::now, batch_bytes));
     let broker = mqtt::examine(&config.mqtt, config.manager.payload_limit, patience);
     found.extend(broker.map_err(|error| Failure::Usage(error.to_string()))?);
     let mut lines = String::new();
@@ -37,26 +34,35 @@ pub(crate) fn look(config: &Config, patience: Duration) -> Result<ExitCode, Fail
     Ok(if faults == 0 { ExitCode::SUCCESS } else { ExitCode::from(MISSING) })
 }
 
+/// What the inbox may still take.
+fn room_wanted(config: &Config) -> u64 {
+    let Some(folder) = &config.inbox.folder else { return 0 };
+    let taken = fs::metadata(folder.join("inbox")).map_or(0, |file| file.len());
+    config.inbox.bytes.saturating_sub(taken)
+}
+
 /// Whether the data folder can be written, and how much room there is.
-fn folder(path: &Path) -> Result<String, String> {
+fn folder(path: &Path, wanted: u64) -> Result<String, String> {
     let shown = path.display();
     let unfit = |error: &dyn std::fmt::Display| {
-        format!(
-            "data folder {shown}: {error}; make it, or let the manager's user write there (TWIN_DATA_DIR)"
-        )
+        format!("data folder {shown}: {error}; let the manager's user write there (TWIN_DATA_DIR)")
     };
-    make_folder(path).map_err(|error| unfit(&error))?;
+    if matches!(fs::metadata(path), Err(error) if error.kind() == io::ErrorKind::NotFound) {
+        return Ok(format!("data folder {shown} is not there yet; the first start makes it"));
+    }
     let trial = path.join(".check");
     let written = fs::write(&trial, "what is written here is removed at once");
     fs::remove_file(&trial).unwrap_or_default();
     written.map_err(|error| unfit(&error))?;
     let room = rustix::fs::statvfs(path).map_err(|error| unfit(&error))?;
     let free = room.f_bavail.saturating_mul(room.f_frsize);
-    if free < ROOM_BYTES {
-        let mib = free >> 20;
+    if free < wanted {
         return Err(format!(
-            "data folder {shown}: {mib} MiB are left there; make room for what waits (TWIN_INBOX_BYTES)"
+            "data folder {shown}: {} MiB are free there, and the inbox may take {} more; make room, or lower \
+             TWIN_INBOX_BYTES",
+            free >> 20,
+            wanted >> 20
         ));
     }
-    Ok(format!("data folder {shown} can be written; {} GiB are free there", free >> 30))
+    Ok(format!("data folder {shown} can be written; {} MiB are free there", free >> 20))
 }

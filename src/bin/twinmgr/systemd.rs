@@ -36,14 +36,19 @@ pub(crate) async fn watch(router: Addr<Router>, bridge: Addr<Bridge>, store: Add
                 bridge.send(IsWorking),
             )
         };
-        let is_working = matches!(timeout(limit / 3, signs).await, Ok((Ok(()), Ok(()), Ok(true))));
-        if is_working {
-            tell(&[NotifyState::Watchdog]);
-        } else if was_working {
-            log::error!(
-                "messages have been under way for a minute and none is done; the watchdog is not fed"
-            );
+        let trouble = match timeout(limit / 3, signs).await {
+            Ok((Ok(()), Ok(()), Ok(true))) => None,
+            Ok((Ok(()), Ok(()), Ok(false))) => {
+                Some("messages have been under way for a minute and none is done")
+            }
+            Ok(_) | Err(_) => Some("a part of the program does not answer"),
+        };
+        match trouble {
+            None => tell(&[NotifyState::Watchdog]),
+            Some(trouble) if was_working => log::error!("{trouble}; the watchdog is not fed"),
+            Some(_) => {}
         }
+        let is_working = trouble.is_none();
         was_working = is_working;
     }
 }
