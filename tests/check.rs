@@ -20,7 +20,8 @@ use support::{
     mariadb::MariaDb,
     on_both_databases,
     program::Twinmgr,
-    site::Site,
+    site::{PATIENCE, Site},
+    wait_for,
 };
 
 on_both_databases!(
@@ -184,4 +185,25 @@ fn who_is_not_there_is_said_for_each_and_the_others_are_looked_at_all_the_same()
     assert!(found[2].contains(" is not reached: "), "{}", found[2]);
     let wrong = site.program.call(&["check"], &[("MQTT_VERSION", "4")]);
     assert_eq!(wrong.status.code(), Some(64));
+}
+
+#[test]
+fn where_it_takes_the_managers_place_it_stops_and_says_so_and_the_manager_comes_back_to_its_session()
+ {
+    // Such a listener wants user names of all, which the test's own clients do not have.
+    let port = support::port::free_port().to_string();
+    let broker =
+        Broker::start_with(&format!("listener {port} 127.0.0.1\nuse_username_as_clientid true"));
+    let mut site = Site::start_at(broker, &Database::Sqlite, &[("MQTT_PORT", &port)]);
+    site.report("lamp", &json!({"on": true}));
+    let (code, lines) = check(&site.program, &[]);
+    let line = format!(
+        "broker 127.0.0.1:{port} takes the user name for the client id, and took us for the manager, which has to connect \
+         anew; do not check there"
+    );
+    assert_eq!((code, faults(&lines)), (69, vec![line.as_str()]));
+    let connected = || site.program.output().matches(": connected, session ").count();
+    wait_for("the manager's return", PATIENCE, || (connected() == 2).then_some(()));
+    assert_eq!(site.program.output().matches(" (kept)\n").count(), 1);
+    assert_eq!(site.twin("lamp")["online"], true);
 }
