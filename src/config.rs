@@ -18,7 +18,7 @@ pub use settings::{Kind, SETTINGS, Setting};
 
 use crate::{
     manager::ManagerSettings,
-    mqtt::{InboxSettings, MqttSettings, PoisonFolder, Secret, Version},
+    mqtt::{Access, InboxSettings, MqttSettings, PoisonFolder, Secret, Version},
     protocol::{ThingId, manager_filters},
     store::{StoreSettings, Target},
     twin::{Rules, Twin},
@@ -74,7 +74,7 @@ impl Config {
         // All have been read, and each mistake noted: only now may the first one missing end it.
         let (mqtt, inbox, store) = (mqtt?, inbox?, store?);
         let manager = ManagerSettings {
-            id: mqtt.client_id.clone(),
+            id: mqtt.access.client_id.clone(),
             payload_limit: rules.twin_limit,
             rules,
             idle,
@@ -133,16 +133,18 @@ fn mqtt(from: &mut Reader<'_>, data_dir: &Path) -> Option<MqttSettings> {
     let fail_fast = from.flag("TWIN_FAIL_FAST");
     Some(MqttSettings {
         filters: client_id.as_ref().map(manager_filters).unwrap_or_default(),
-        client_id: client_id?,
-        user,
-        password,
-        host: from.text("MQTT_HOST").unwrap_or_default(),
-        port: port?,
-        ca_file,
-        cert_file,
-        key_file,
-        version: version?,
-        keep_alive: Duration::from_secs(keep_alive?),
+        access: Access {
+            client_id: client_id?,
+            user,
+            password,
+            host: from.text("MQTT_HOST").unwrap_or_default(),
+            port: port?,
+            ca_file,
+            cert_file,
+            key_file,
+            version: version?,
+            keep_alive: Duration::from_secs(keep_alive?),
+        },
         session_expiry,
         window: window?,
         under_way: under_way?,

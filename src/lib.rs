@@ -66,6 +66,8 @@
 //! examples that a test plays, `docs/architecture.md` the map and three walkthroughs, `docs/decisions/`
 //! the reasons, `CONTRIBUTING.md` the style.
 
+pub mod client;
+pub mod device;
 pub mod mqtt;
 pub mod protocol;
 mod tls;

@@ -41,7 +41,7 @@ fn mistakes<const N: usize>(given: [(&'static str, &'static str); N]) -> Vec<Str
 #[test]
 fn without_any_setting_the_broker_is_here_and_the_database_a_file() {
     let config = read([]);
-    let MqttSettings { client_id, user, password, host, port, version, .. } = &config.mqtt;
+    let Access { client_id, user, password, host, port, version, .. } = &config.mqtt.access;
     assert_eq!(
         (client_id.as_str(), user, host.as_str(), *port),
         ("twinmgr", &None, "127.0.0.1", 1883)
@@ -62,17 +62,20 @@ fn a_flag_counts_before_its_variable_and_an_empty_variable_is_not_set() {
     let mut given = variables([("MQTT_HOST", "variable"), ("MQTT_PORT", ""), ("TWIN_DB_HOST", "")]);
     given.flags = [("MQTT_HOST", "flag")].into();
     let config = Config::read(&given).unwrap();
-    assert_eq!((config.mqtt.host.as_str(), config.mqtt.port), ("flag", 1883));
+    assert_eq!((config.mqtt.access.host.as_str(), config.mqtt.access.port), ("flag", 1883));
     assert!(matches!(config.store.target, Target::Sqlite(_)));
 }
 
 #[test]
 fn the_user_name_is_the_managers_id_too() {
     let config = read([("MQTT_USER", "boss"), ("MQTT_PASSWD", "secret")]);
-    assert_eq!(config.mqtt.client_id.as_str(), "boss");
-    assert_eq!(config.manager.id, config.mqtt.client_id);
-    assert_eq!(config.mqtt.user.as_deref(), Some("boss"));
-    assert_eq!(config.mqtt.password.map(|Secret(password)| password).as_deref(), Some("secret"));
+    assert_eq!(config.mqtt.access.client_id.as_str(), "boss");
+    assert_eq!(config.manager.id, config.mqtt.access.client_id);
+    assert_eq!(config.mqtt.access.user.as_deref(), Some("boss"));
+    assert_eq!(
+        config.mqtt.access.password.map(|Secret(password)| password).as_deref(),
+        Some("secret")
+    );
     assert_eq!(
         mistakes([("MQTT_USER", "a/b")]),
         ["MQTT_USER: \"a/b\" holds '/'; an id is one topic level, without / + # and control \
@@ -146,7 +149,7 @@ fn the_least_and_the_most_of_a_range_are_in_it() {
         ("TWIN_BATCH_ROWS", "1"),
         ("TWIN_PAYLOAD_LIMIT", "1024"),
     ]);
-    assert_eq!((config.mqtt.port, config.mqtt.window), (65_535, 60_000));
+    assert_eq!((config.mqtt.access.port, config.mqtt.window), (65_535, 60_000));
     assert_eq!(config.manager.rules.retry, Duration::from_millis(250));
     assert_eq!((config.manager.rules.retries, config.manager.idle), (0, Duration::ZERO));
     assert_eq!((config.store.batch_rows, config.manager.payload_limit), (1, 1024));
@@ -224,7 +227,7 @@ fn a_server_that_is_named_in_part_is_a_mistake_for_each_part_that_is_missing() {
 fn a_secret_may_be_in_a_file_whose_last_line_end_does_not_count() {
     let mut given = variables([("MQTT_USER", "boss"), ("MQTT_PASSWD_FILE", "/run/secret")]);
     given.files = [("/run/secret", " with spaces \r\n")].into();
-    let password = Config::read(&given).unwrap().mqtt.password;
+    let password = Config::read(&given).unwrap().mqtt.access.password;
     assert_eq!(password.map(|Secret(password)| password).as_deref(), Some(" with spaces "));
 }
 
@@ -244,7 +247,7 @@ fn a_secret_is_given_in_one_way_only_never_by_flag_and_is_not_shown() {
     );
     let mut given = variables([("MQTT_USER", "m")]);
     given.flags = [("MQTT_PASSWD", "by flag")].into();
-    assert!(Config::read(&given).unwrap().mqtt.password.is_none());
+    assert!(Config::read(&given).unwrap().mqtt.access.password.is_none());
     let shown = format!("{:?}", read([("MQTT_USER", "m"), ("MQTT_PASSWD", "s3cret")]));
     assert!(!shown.contains("s3cret"), "{shown}");
 }

@@ -383,7 +383,7 @@ impl Handler<Close> for Bridge {
     fn handle(&mut self, Close: Close, _: &mut Self::Context) -> Self::Result {
         match std::mem::replace(&mut self.phase, Phase::Closed) {
             Phase::Up(client) => {
-                Box::pin(send::say_farewell(client, self.settings.client_id.clone()))
+                Box::pin(send::say_farewell(client, self.settings.access.client_id.clone()))
             }
             Phase::Waiting | Phase::Connecting | Phase::Pausing | Phase::Paused | Phase::Closed => {
                 Box::pin(std::future::ready(()))

@@ -91,6 +91,11 @@ impl Client {
         self.paho.subscribe_many(filters, &vec![QoS::AtLeastOnce; filters.len()])
     }
 
+    /// Ends these subscriptions.
+    pub(super) fn unsubscribe(&self, filters: &[String]) -> Token {
+        self.paho.unsubscribe_many(filters)
+    }
+
     /// Disconnects and keeps the session: a DISCONNECT without a session expiry leaves CONNECT's.
     pub(super) fn disconnect(&self) -> Token {
         self.paho.disconnect(None)

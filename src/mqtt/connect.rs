@@ -50,10 +50,10 @@ impl Bridge {
             }
         };
         self.phase = Phase::Connecting;
-        let (bridge, settings) = (ctx.address().downgrade(), self.settings.clone());
+        let (bridge, access) = (ctx.address().downgrade(), self.settings.access.clone());
         let connecting = move || {
             let answer = client.connect(options);
-            let answer = answer.map_err(|error| Trouble::of_connecting(&settings, &error));
+            let answer = answer.map_err(|error| Trouble::of_connecting(&access, &error));
             if let Some(bridge) = bridge.upgrade() {
                 bridge.do_send(Answered { client, answer });
             }
@@ -69,7 +69,7 @@ impl Bridge {
     /// A client whose callbacks are set: paho may call them as soon as it connects.
     fn prepare(&self, ctx: &Context<Self>) -> Result<(Client, ConnectOptions), MqttError> {
         let options = options::connect(&self.settings)?;
-        let client = options::client(&self.settings)?;
+        let client = options::client(&self.settings.access, self.settings.window)?;
         let connection = self.connection;
         let intake = self.intake.clone();
         client.set_message_callback(move |_, message| {
@@ -106,7 +106,7 @@ impl Bridge {
         let session = self.intake.session();
         self.to.link.do_send(Link::Up { session, maximum_packet: self.maximum_packet });
         let word = if kept { "kept" } else { "new" };
-        log::info!("{}: connected, session {session} ({word})", broker(&self.settings));
+        log::info!("{}: connected, session {session} ({word})", broker(&self.settings.access));
         (self.told, self.since) = (self.connection, Instant::now());
         (self.trouble, self.said_on) = (None, false);
         self.backoff.ease();
@@ -128,7 +128,7 @@ impl Bridge {
             self.blame_first();
         }
         if self.leave(Phase::Waiting).is_some() {
-            log::warn!("{}: connection lost: {why}; trying again", broker(&self.settings));
+            log::warn!("{}: connection lost: {why}; trying again", broker(&self.settings.access));
             if self.since.elapsed() >= STABLE {
                 self.backoff = Backoff::default();
             }
@@ -186,7 +186,7 @@ impl Bridge {
         if let Some(client) = self.leave(Phase::Pausing) {
             log::warn!(
                 "{}: disconnected until the inbox has room, and the broker keeps what comes: {reason}",
-                broker(&self.settings)
+                broker(&self.settings.access)
             );
             let bridge = ctx.address();
             actix::spawn(async move {

@@ -8,7 +8,7 @@ use std::{
 use paho_mqtt::{Error, MessageBuilder, PropertyCode, QoS, ServerResponse};
 
 use super::{
-    MqttError, MqttSettings, Version,
+    Access, MqttError, MqttSettings, Version,
     client::Client,
     options,
     subscribe::refusal,
@@ -39,18 +39,19 @@ pub fn examine(
     payload_limit: usize,
     patience: Duration,
 ) -> Result<Vec<Result<String, String>>, MqttError> {
-    options::check(settings)?;
-    let (manager, number) = (settings.client_id.clone(), fastrand::u32(..));
+    options::check(&settings.access)?;
+    options::check_filters(&settings.filters)?;
+    let (manager, number) = (settings.access.client_id.clone(), fastrand::u32(..));
     let long = format!("{manager}-check-{number:08x}").parse::<ThingId>();
     let own = long.or_else(|_too_long| format!("check-{number:08x}").parse());
-    let visitor =
-        MqttSettings { client_id: own.unwrap_or_else(|_| manager.clone()), ..settings.clone() };
+    let own = own.unwrap_or_else(|_| manager.clone());
+    let visitor = Access { client_id: own, ..settings.access.clone() };
     let own = visitor.client_id.clone();
     let mut found = Vec::new();
     // What it would grant the manager; no subscription is made, so that nothing comes for a session that might stay.
-    let client = Client::from(options::client(&visitor)?);
+    let client = Client::from(options::client(&visitor, 1)?);
     let look = Look { settings, payload_limit, manager, own, client: &client, patience };
-    match client.connect(options::connect_for_a_look(&visitor)?) {
+    match client.connect(options::connect_for_a_look(&visitor, settings.session_expiry)?) {
         Ok(response) => {
             let is_free = look.greeted(&response, &mut found);
             let farewell = if is_free {
@@ -68,7 +69,7 @@ pub fn examine(
             return Ok(found);
         }
     }
-    let paho = options::client(&visitor)?;
+    let paho = options::client(&visitor, 1)?;
     let (tell, told) = mpsc::channel();
     paho.set_message_callback(move |_, message| {
         if let Some(message) = message.filter(|message| message.topic().starts_with("$SYS/")) {
@@ -103,7 +104,7 @@ struct Look<'a> {
 impl Look<'_> {
     /// What the broker says when it lets us in. Whether nobody's place is taken by that.
     fn greeted(&self, response: &ServerResponse, found: &mut Vec<Result<String, String>>) -> bool {
-        let broker = broker(self.settings);
+        let broker = broker(&self.settings.access);
         if response.connect_response().is_some_and(|connected| connected.session_present) {
             found.push(Err(format!(
                 "{broker} takes the user name for the client id, and took us for the manager, which has to connect anew; \
@@ -111,12 +112,16 @@ impl Look<'_> {
             )));
             return false;
         }
-        let version = match self.settings.version {
+        let version = match self.settings.access.version {
             Version::V3 => "MQTT 3.1.1",
             Version::V5 => "MQTT 5",
         };
-        let tls = if self.settings.ca_file.is_some() { ", with TLS" } else { ", without TLS" };
-        found.push(Ok(format!("{broker} lets {} in, by {version}{tls}", user(self.settings))));
+        let tls =
+            if self.settings.access.ca_file.is_some() { ", with TLS" } else { ", without TLS" };
+        found.push(Ok(format!(
+            "{broker} lets {} in, by {version}{tls}",
+            user(&self.settings.access)
+        )));
         let number = |code| response.properties().get_int(code).and_then(|n| u64::try_from(n).ok());
         let limit = self.payload_limit as u64;
         match number(PropertyCode::MaximumPacketSize) {
@@ -150,7 +155,7 @@ impl Look<'_> {
         let codes = match granted {
             Ok(granted) => granted.subscribe_many_response().unwrap_or_default(),
             Err(error) => {
-                let broker = broker(self.settings);
+                let broker = broker(&self.settings.access);
                 return found
                     .push(Err(format!("{broker} does not answer a subscription: {error}")));
             }
@@ -159,7 +164,7 @@ impl Look<'_> {
             .iter()
             .zip(codes)
             .filter_map(|(filter, code)| {
-                Some(refused_filter(self.settings, filter, &refusal(code)?))
+                Some(refused_filter(&self.settings.access, filter, &refusal(code)?))
             })
             .collect();
         if refused.is_empty() {
@@ -169,7 +174,7 @@ impl Look<'_> {
     }
 
     fn publish(&self, found: &mut Vec<Result<String, String>>) {
-        if self.settings.version == Version::V3 {
+        if self.settings.access.version == Version::V3 {
             return found.push(Ok(
                 "MQTT 3.1.1 has no way to say whether it lets the manager publish".to_owned(),
             ));
@@ -217,8 +222,8 @@ impl Look<'_> {
     fn refused(&self, permission: &str, why: &str) -> String {
         format!(
             "{} refused a publish: {why}; {} must be allowed to publish to {permission}",
-            broker(self.settings),
-            user(self.settings)
+            broker(&self.settings.access),
+            user(&self.settings.access)
         )
     }
 

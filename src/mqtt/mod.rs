@@ -5,7 +5,11 @@
 //! own (`window.rs`). A message on which the service panicked is set aside (`poison.rs`). Each
 //! connection has a paho client of its own (`connect.rs` and `client.rs` say why). [`probe()`] asks
 //! a manager from outside how it is.
+//!
+//! That is the manager's side. Things and applications have a `Wire` (`wire.rs`): a connection and nothing else, for
+//! what was lost with it they know better themselves what to do. It runs on a thread of its own (`runner.rs`).
 
+mod access;
 mod backoff;
 mod bridge;
 mod client;
@@ -18,17 +22,23 @@ mod intake;
 mod options;
 mod poison;
 mod probe;
+mod runner;
 mod send;
 mod subscribe;
 mod tls;
 mod trouble;
 mod window;
+mod wire;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use actix::prelude::*;
 
+pub(crate) use self::wire::{
+    Got, HangUp, Heard, Letter, Role, Subscribe, Unsubscribe, Wire, check_access,
+};
 pub use self::{
+    access::{Access, Secret, Version},
     bridge::Bridge,
     clock::now,
     counters::{Count, Counters},
@@ -36,6 +46,7 @@ pub use self::{
     inbox::{Entry, EntryError, Inbox, InboxError, InboxSettings, Incoming, Place},
     poison::{Poison, PoisonFolder, SetAside},
     probe::{Lookup, Probed, probe},
+    runner::Runner,
 };
 use crate::protocol::{ResponseTopic, ThingId, Timestamp, Topic};
 
@@ -175,39 +186,11 @@ pub struct Quiesce;
 #[rtype(result = "()")]
 pub struct Close;
 
-/// The version of MQTT to speak.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Version {
-    /// MQTT 3.1.1.
-    V3,
-    /// MQTT 5.
-    #[default]
-    V5,
-}
-
 /// How to reach the broker, and how to behave there.
 #[derive(Clone, Debug)]
 pub struct MqttSettings {
-    /// The client id: the manager's own id.
-    pub client_id: ThingId,
-    /// The user name, if the broker wants one.
-    pub user: Option<String>,
-    /// The password that goes with it.
-    pub password: Option<Secret>,
-    /// The broker's name or address.
-    pub host: String,
-    /// The broker's port.
-    pub port: u16,
-    /// The chain of CA certificates to trust, as a PEM file: turns TLS on.
-    pub ca_file: Option<PathBuf>,
-    /// The client's own certificate, as a PEM file.
-    pub cert_file: Option<PathBuf>,
-    /// The key that goes with it, as a PEM file.
-    pub key_file: Option<PathBuf>,
-    /// The version of MQTT.
-    pub version: Version,
-    /// How often to give a sign of life, from 5 s.
-    pub keep_alive: Duration,
+    /// How to reach the broker; the client id is the manager's own id.
+    pub access: Access,
     /// How long the broker keeps our session while we are away. Only MQTT 5 says it; in whole
     /// seconds, from 1.
     pub session_expiry: Duration,
@@ -295,16 +278,7 @@ pub fn start(
     session: i64,
     to: Listeners,
 ) -> Result<Addr<Bridge>, MqttError> {
-    options::check(&settings)?;
+    options::check(&settings.access)?;
+    options::check_filters(&settings.filters)?;
     Ok(Bridge::start_with(settings, inbox, epoch, session, to))
-}
-
-/// A text that is never shown.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(pub String);
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("***")
-    }
 }

@@ -8,7 +8,10 @@ use paho_mqtt::{
     SslOptionsBuilder,
 };
 
-use super::{Destination, MqttError, MqttSettings, Publish, Version, tls as handshake};
+use super::{
+    Access, Destination, Letter, MqttError, MqttSettings, Publish, Role, Version, tls as handshake,
+    wire,
+};
 use crate::protocol::{ThingId, ThingTopic, Topic};
 
 /// An attempt to connect ends after this long. paho looks at it every 3 s.
@@ -22,27 +25,32 @@ const BRIEFLY: u32 = 60;
 const BESIDE: usize = 16;
 
 /// Finds what no attempt to connect could get past.
-pub(super) fn check(settings: &MqttSettings) -> Result<(), MqttError> {
+pub(super) fn check(access: &Access) -> Result<(), MqttError> {
     let texts = [
-        ("user name", settings.user.as_deref()),
-        ("password", settings.password.as_ref().map(|password| password.0.as_str())),
-        ("broker's name", Some(settings.host.as_str())),
+        ("user name", access.user.as_deref()),
+        ("password", access.password.as_ref().map(|password| password.0.as_str())),
+        ("broker's name", Some(access.host.as_str())),
     ];
     if let Some((what, _)) = texts.iter().find(|(_, text)| text.is_some_and(|t| t.contains('\0'))) {
         return Err(MqttError::Nul(what));
     }
-    if settings.filters.iter().any(|filter| filter.contains('\0')) {
-        return Err(MqttError::Nul("subscription"));
-    }
-    readable("CA file", settings.ca_file.as_deref())?;
-    readable("certificate file", settings.cert_file.as_deref())?;
-    readable("key file", settings.key_file.as_deref())?;
-    match (&settings.ca_file, &settings.cert_file, &settings.key_file) {
+    readable("CA file", access.ca_file.as_deref())?;
+    readable("certificate file", access.cert_file.as_deref())?;
+    readable("key file", access.key_file.as_deref())?;
+    match (&access.ca_file, &access.cert_file, &access.key_file) {
         (_, None, None) | (Some(_), Some(_), Some(_)) => {}
         (None, ..) | (_, None, _) | (.., None) => return Err(MqttError::PartOfTls),
     }
-    handshake::check_files(settings)?;
-    connect(settings).map(drop)
+    handshake::check_files(access)?;
+    identified(access, 1).map(drop)
+}
+
+/// Finds what no subscription could get past.
+pub(super) fn check_filters(filters: &[String]) -> Result<(), MqttError> {
+    match filters.iter().any(|filter| filter.contains('\0')) {
+        true => Err(MqttError::Nul("subscription")),
+        false => Ok(()),
+    }
 }
 
 fn readable(what: &'static str, path: Option<&Path>) -> Result<(), MqttError> {
@@ -51,30 +59,53 @@ fn readable(what: &'static str, path: Option<&Path>) -> Result<(), MqttError> {
     File::open(path).map(drop).map_err(failed)
 }
 
-/// A client for one connection.
-pub(super) fn client(settings: &MqttSettings) -> Result<AsyncClient, MqttError> {
-    let scheme = if settings.ca_file.is_some() { "mqtts" } else { "mqtt" };
-    let host = match settings.host.as_str() {
+/// A client for one connection, with so many publishes unacknowledged at once.
+pub(super) fn client(access: &Access, window: usize) -> Result<AsyncClient, MqttError> {
+    let scheme = if access.ca_file.is_some() { "mqtts" } else { "mqtt" };
+    let host = match access.host.as_str() {
         v6 if v6.contains(':') && !v6.starts_with('[') => format!("[{v6}]"),
         host => host.to_owned(),
     };
     CreateOptionsBuilder::new()
-        .server_uri(format!("{scheme}://{host}:{}", settings.port))
-        .client_id(settings.client_id.as_str())
-        .mqtt_version(version(settings))
+        .server_uri(format!("{scheme}://{host}:{}", access.port))
+        .client_id(access.client_id.as_str())
+        .mqtt_version(version(access))
         .persistence(None)
-        .max_buffered_messages(at_once(settings).into())
+        .max_buffered_messages(at_once(window).into())
         .create_client()
-        .map_err(|error| refused(settings, &error))
+        .map_err(|error| refused(access, &error))
 }
 
 /// How to connect: keeping the session, and with LC/OFF as the will.
 pub(super) fn connect(settings: &MqttSettings) -> Result<ConnectOptions, MqttError> {
-    let mut options = identified(settings)?;
-    options.will_message(life_cycle(&settings.client_id, ThingTopic::LcOff));
-    match settings.version {
-        Version::V3 => options.clean_session(false),
-        Version::V5 => options.clean_start(false).properties(session(settings)),
+    let access = &settings.access;
+    let mut options = identified(access, settings.window)?;
+    options.will_message(life_cycle(&access.client_id, ThingTopic::LcOff));
+    keep_session(&mut options, access, settings.session_expiry);
+    Ok(options.finalize())
+}
+
+/// How to connect as a thing or an application; `anew` if there can be nothing that waits for it.
+///
+/// A thing has LC/OFF as its will, and does not want what was sent while it was away: its twin knows better. What an
+/// application is answered waits for it for a moment, which only MQTT 5 can say.
+pub(super) fn connect_as(
+    role: Role,
+    access: &Access,
+    anew: bool,
+) -> Result<ConnectOptions, MqttError> {
+    let mut options = identified(access, wire::WINDOW)?;
+    if role == Role::Thing {
+        options.will_message(life_cycle(&access.client_id, ThingTopic::LcOff));
+    }
+    let (fresh, seconds) = match role {
+        // Not zero: see `session`.
+        Role::Thing => (true, 1),
+        Role::Client => (anew, BRIEFLY),
+    };
+    match access.version {
+        Version::V3 => options.clean_session(true),
+        Version::V5 => options.clean_start(fresh).properties(session_expiry(seconds)),
     };
     Ok(options.finalize())
 }
@@ -83,25 +114,32 @@ pub(super) fn connect(settings: &MqttSettings) -> Result<ConnectOptions, MqttErr
 ///
 /// MQTT 5 asks for the session of that id all the same, so that one that is there, and so is
 /// somebody else's, is not lost; [`leave`] ends it. MQTT 3.1.1 has no way to end it later.
-pub(super) fn connect_briefly(settings: &MqttSettings) -> Result<ConnectOptions, MqttError> {
-    let mut options = identified(settings)?;
-    match settings.version {
+pub(super) fn connect_briefly(access: &Access) -> Result<ConnectOptions, MqttError> {
+    let mut options = identified(access, 1)?;
+    match access.version {
         Version::V3 => options.clean_session(true),
         Version::V5 => options.clean_start(false).properties(session_expiry(BRIEFLY)),
     };
     Ok(options.finalize())
 }
 
-/// How to connect for a look at what a manager would get. [`leave`] ends the session with MQTT 5, and
-/// [`connect_briefly`] under the same id with 3.1.1.
-pub(super) fn connect_for_a_look(settings: &MqttSettings) -> Result<ConnectOptions, MqttError> {
-    let mut options = identified(settings)?;
-    match settings.version {
-        // A session that is there is not ours to end.
-        Version::V3 => options.clean_session(false),
-        Version::V5 => options.clean_start(false).properties(session(settings)),
-    };
+/// How to connect for a look at what a manager would get, whose session stays for so long. [`leave`] ends the session
+/// with MQTT 5, and [`connect_briefly`] under the same id with 3.1.1.
+pub(super) fn connect_for_a_look(
+    access: &Access,
+    expiry: Duration,
+) -> Result<ConnectOptions, MqttError> {
+    let mut options = identified(access, 1)?;
+    // A session that is there is not ours to end.
+    keep_session(&mut options, access, expiry);
     Ok(options.finalize())
+}
+
+fn keep_session(options: &mut ConnectOptionsBuilder, access: &Access, expiry: Duration) {
+    match access.version {
+        Version::V3 => options.clean_session(false),
+        Version::V5 => options.clean_start(false).properties(session(expiry)),
+    };
 }
 
 /// How to disconnect so that the session ends.
@@ -114,23 +152,23 @@ pub(super) fn leave(version: Version) -> DisconnectOptions {
 }
 
 /// Who we are, and how that is shown.
-fn identified(settings: &MqttSettings) -> Result<ConnectOptionsBuilder, MqttError> {
-    let mut options = match settings.version {
+fn identified(access: &Access, window: usize) -> Result<ConnectOptionsBuilder, MqttError> {
+    let mut options = match access.version {
         Version::V3 => ConnectOptionsBuilder::new_v3(),
         Version::V5 => ConnectOptionsBuilder::new_v5(),
     };
     options
-        .keep_alive_interval(settings.keep_alive)
+        .keep_alive_interval(access.keep_alive)
         .connect_timeout(CONNECT_TIMEOUT)
-        .max_inflight(at_once(settings).into());
-    if let Some(user) = &settings.user {
+        .max_inflight(at_once(window).into());
+    if let Some(user) = &access.user {
         options.user_name(user.as_str());
     }
-    if let Some(password) = &settings.password {
+    if let Some(password) = &access.password {
         options.password(password.0.as_str());
     }
-    if let Some(ca) = &settings.ca_file {
-        options.ssl_options(tls(settings, ca).map_err(|error| refused(settings, &error))?);
+    if let Some(ca) = &access.ca_file {
+        options.ssl_options(tls(access, ca).map_err(|error| refused(access, &error))?);
     }
     Ok(options)
 }
@@ -157,6 +195,23 @@ pub(super) fn message(publish: &Publish, version: Version) -> Message {
                 Some(_) | None => message.finalize(),
             }
         }
+    }
+}
+
+/// A message of a thing or an application, as the version of MQTT can say it.
+pub(super) fn letter(letter: &Letter, version: Version) -> Message {
+    let message = MessageBuilder::new()
+        .topic(letter.topic.as_str())
+        .payload(letter.payload.as_slice())
+        .qos(QoS::AtLeastOnce);
+    match &letter.answer_to {
+        Some((topic, correlation)) if version == Version::V5 => message
+            .properties(property(|properties| {
+                properties.push_string(PropertyCode::ResponseTopic, topic)?;
+                properties.push_binary(PropertyCode::CorrelationData, correlation.as_slice())
+            }))
+            .finalize(),
+        Some(_) | None => message.finalize(),
     }
 }
 
@@ -189,7 +244,9 @@ pub(super) fn packet_size(message: &Message, version: Version) -> usize {
         Version::V5 => {
             // An identifier and a length before the data.
             let correlation = message.properties().get_binary(PropertyCode::CorrelationData);
-            let length = correlation.map_or(0, |data| 3 + data.len());
+            let topic = message.properties().get_string(PropertyCode::ResponseTopic);
+            let length = correlation.map_or(0, |data| 3 + data.len())
+                + topic.map_or(0, |topic| 3 + topic.len());
             length + bytes_of_length(length)
         }
     };
@@ -210,8 +267,8 @@ fn bytes_of_length(length: usize) -> usize {
 
 /// Not zero: paho would then clear away what was in flight when the connection breaks, and a publish
 /// that failed while it was written is freed twice (see `client.rs`).
-fn session(settings: &MqttSettings) -> Properties {
-    let seconds = u32::try_from(settings.session_expiry.as_secs()).unwrap_or(u32::MAX).max(1);
+fn session(expiry: Duration) -> Properties {
+    let seconds = u32::try_from(expiry.as_secs()).unwrap_or(u32::MAX).max(1);
     session_expiry(seconds)
 }
 
@@ -228,34 +285,30 @@ fn property(push: impl FnOnce(&mut Properties) -> paho_mqtt::Result<()>) -> Prop
     properties
 }
 
-fn tls(settings: &MqttSettings, ca: &Path) -> paho_mqtt::Result<SslOptions> {
+fn tls(access: &Access, ca: &Path) -> paho_mqtt::Result<SslOptions> {
     let mut options = SslOptionsBuilder::new();
     options.trust_store(ca)?.enable_server_cert_auth(true).verify(true);
     options.disable_default_trust_store(true);
-    if let (Some(cert), Some(key)) = (&settings.cert_file, &settings.key_file) {
+    if let (Some(cert), Some(key)) = (&access.cert_file, &access.key_file) {
         options.key_store(cert)?.private_key(key)?;
     }
     Ok(options.finalize())
 }
 
 /// paho's own bounds: what is above the window never comes to it.
-fn at_once(settings: &MqttSettings) -> u16 {
-    u16::try_from(settings.window.saturating_add(BESIDE)).unwrap_or(u16::MAX)
+fn at_once(window: usize) -> u16 {
+    u16::try_from(window.saturating_add(BESIDE)).unwrap_or(u16::MAX)
 }
 
-fn version(settings: &MqttSettings) -> paho_mqtt::MqttVersion {
-    match settings.version {
+fn version(access: &Access) -> paho_mqtt::MqttVersion {
+    match access.version {
         Version::V3 => paho_mqtt::MqttVersion::V3_1_1,
         Version::V5 => paho_mqtt::MqttVersion::V5,
     }
 }
 
-fn refused(settings: &MqttSettings, error: &paho_mqtt::Error) -> MqttError {
-    MqttError::Client {
-        host: settings.host.clone(),
-        port: settings.port,
-        reason: error.to_string(),
-    }
+fn refused(access: &Access, error: &paho_mqtt::Error) -> MqttError {
+    MqttError::Client { host: access.host.clone(), port: access.port, reason: error.to_string() }
 }
 
 #[cfg(test)]
@@ -264,37 +317,23 @@ pub(super) mod tests {
     use crate::mqtt::{Respond, Secret};
 
     /// A manager called `mgr`, user `x`, at `mqtt.example`.
-    pub(in crate::mqtt) fn settings() -> MqttSettings {
-        MqttSettings {
-            client_id: "mgr".parse().unwrap(),
-            user: Some("x".to_owned()),
-            password: Some(Secret("secret".to_owned())),
-            host: "mqtt.example".to_owned(),
-            port: 1883,
-            ca_file: None,
-            cert_file: None,
-            key_file: None,
-            version: Version::V5,
-            keep_alive: Duration::from_secs(5),
-            session_expiry: Duration::from_secs(60),
-            window: 200,
-            under_way: 1000,
-            poison: None,
-            outbox_bytes: 1_000_000,
-            filters: vec!["TNG/+/LC/ON".to_owned()],
-            fail_fast: false,
-        }
+    pub(in crate::mqtt) fn access() -> Access {
+        let mut access = Access::new("mgr", "mqtt.example").unwrap();
+        access.user = Some("x".to_owned());
+        access.password = Some(Secret("secret".to_owned()));
+        access
     }
 
-    fn refused(change: impl FnOnce(&mut MqttSettings)) -> String {
-        let mut settings = settings();
-        change(&mut settings);
-        check(&settings).unwrap_err().to_string()
+    fn refused(change: impl FnOnce(&mut Access)) -> String {
+        let mut access = access();
+        change(&mut access);
+        check(&access).unwrap_err().to_string()
     }
 
     #[test]
     fn settings_that_cannot_work_are_refused_at_start() {
-        check(&settings()).unwrap();
+        check(&access()).unwrap();
+        assert!(check_filters(&["a\0".to_owned()]).is_err());
         assert_eq!(
             refused(|s| s.password = Some(Secret("a\0b".to_owned()))),
             "the password holds a NUL character, which MQTT does not carry"

@@ -13,7 +13,7 @@ use std::{
 use paho_mqtt::{ConnectOptions, Error, Message};
 
 use super::{
-    MqttError, MqttSettings,
+    Access, MqttError,
     client::Client,
     options,
     subscribe::refusal,
@@ -49,7 +49,7 @@ pub enum Lookup {
     Silent,
 }
 
-/// Asks the manager of these settings for a sign of life, and for one that its database must give.
+/// Asks the manager who comes to the broker so for a sign of life, and for one that its database must give.
 ///
 /// The broker has `patience` to let us ask, and then the manager has it to answer. Nothing is
 /// created or stored, and the broker keeps neither a session of ours nor, for a manager that is
@@ -61,9 +61,9 @@ pub enum Lookup {
 ///
 /// # Errors
 /// [`MqttError`] for settings with which no attempt can succeed.
-pub fn probe(settings: &MqttSettings, patience: Duration) -> Result<Probed, MqttError> {
-    options::check(settings)?;
-    let visitor = Visitor::new(settings, patience);
+pub fn probe(access: &Access, patience: Duration) -> Result<Probed, MqttError> {
+    options::check(access)?;
+    let visitor = Visitor::new(access, patience);
     let (tell, told) = mpsc::channel();
     let (client, options) = visitor.prepare(&tell)?;
     let (stay, leave) = mpsc::channel::<()>();
@@ -104,26 +104,26 @@ enum Told {
 /// One who comes to the broker to ask.
 #[derive(Clone)]
 struct Visitor {
-    /// The manager's settings, but for the client id.
-    settings: MqttSettings,
+    /// How the manager reaches the broker, but for the client id.
+    access: Access,
     manager: ThingId,
     patience: Duration,
 }
 
 impl Visitor {
-    fn new(settings: &MqttSettings, patience: Duration) -> Self {
-        let (manager, number) = (settings.client_id.clone(), fastrand::u32(..));
+    fn new(access: &Access, patience: Duration) -> Self {
+        let (manager, number) = (access.client_id.clone(), fastrand::u32(..));
         let long = format!("{manager}-health-{number:08x}");
         let short = format!("health-{number:08x}");
         // Of these, only the long one may be too long for an id.
         let id = long.parse().or_else(|_| short.parse()).unwrap_or_else(|_| manager.clone());
-        let settings = MqttSettings { client_id: id, ..settings.clone() };
-        Self { settings, manager, patience }
+        let access = Access { client_id: id, ..access.clone() };
+        Self { access, manager, patience }
     }
 
     /// What the manager says of this visitor, who is no thing.
     fn own(&self, kind: ThingTopic) -> Topic {
-        Topic::Thing(self.settings.client_id.clone(), kind)
+        Topic::Thing(self.access.client_id.clone(), kind)
     }
 
     /// What the manager says and hears of itself.
@@ -133,15 +133,15 @@ impl Visitor {
 
     /// A client that tells what it hears.
     fn prepare(&self, tell: &Sender<Told>) -> Result<(Client, ConnectOptions), MqttError> {
-        let options = options::connect_briefly(&self.settings)?;
-        let client = options::client(&self.settings)?;
+        let options = options::connect_briefly(&self.access)?;
+        let client = options::client(&self.access, 1)?;
         let (visitor, heard) = (self.clone(), tell.clone());
         client.set_message_callback(move |_, message| {
             if let Some(told) = message.and_then(|message| visitor.understand(&message)) {
                 heard.send(told).unwrap_or_default();
             }
         });
-        let (tell, broker) = (tell.clone(), broker(&self.settings));
+        let (tell, broker) = (tell.clone(), broker(&self.access));
         let lost = move |why: &str| {
             let line = format!("{broker}: connection lost: {why}; see the broker's log");
             tell.send(Told::Failed(line)).unwrap_or_default();
@@ -162,7 +162,7 @@ impl Visitor {
             Some(Told::Refused)
         } else {
             let is_ours = topic == self.managers(ThingTopic::Pong)
-                && message.payload() == self.settings.client_id.as_str().as_bytes();
+                && message.payload() == self.access.client_id.as_str().as_bytes();
             is_ours.then_some(Told::Pong(at))
         }
     }
@@ -179,7 +179,7 @@ impl Visitor {
             Ok(()) => {
                 leave.recv().unwrap_or_default();
                 // A connection that broke meanwhile has no farewell.
-                let farewell = client.disconnect_with(options::leave(self.settings.version));
+                let farewell = client.disconnect_with(options::leave(self.access.version));
                 farewell.wait_for(FAREWELL).map(drop).unwrap_or_default();
             }
             // Nobody listens any more when it has taken too long.
@@ -195,11 +195,11 @@ impl Visitor {
     ) -> Result<(), String> {
         let broken = |error: Error| {
             let why = error.to_string().to_lowercase();
-            format!("{}: connection lost: {why}; see the broker's log", broker(&self.settings))
+            format!("{}: connection lost: {why}; see the broker's log", broker(&self.access))
         };
         let response = client
             .connect(options)
-            .map_err(|error| Trouble::of_connecting(&self.settings, &error).line)?;
+            .map_err(|error| Trouble::of_connecting(&self.access, &error).line)?;
         if response.connect_response().is_some_and(|connected| connected.session_present) {
             return Err(self.in_the_managers_place());
         }
@@ -213,14 +213,13 @@ impl Visitor {
         let codes = granted.subscribe_many_response().unwrap_or_default();
         for (filter, code) in filters.iter().zip(codes) {
             if let Some(why) = refusal(code) {
-                return Err(refused_filter(&self.settings, filter, &why));
+                return Err(refused_filter(&self.access, filter, &why));
             }
         }
         tell.send(Told::Asking(Instant::now())).unwrap_or_default();
-        let question = |topic, payload| {
-            options::question(&topic, payload, self.patience, self.settings.version)
-        };
-        let ping = question(self.managers(ThingTopic::Ping), self.settings.client_id.as_str());
+        let question =
+            |topic, payload| options::question(&topic, payload, self.patience, self.access.version);
+        let ping = question(self.managers(ThingTopic::Ping), self.access.client_id.as_str());
         client.write(ping).map_err(broken)?;
         client.write(question(self.own(ThingTopic::TwinGet), "{}")).map_err(broken)
     }
@@ -229,7 +228,7 @@ impl Visitor {
     fn in_the_managers_place(&self) -> String {
         format!(
             "{} takes the user name for the client id, and so the asker for {}, which has to connect anew; do not ask there",
-            broker(&self.settings),
+            broker(&self.access),
             self.manager,
         )
     }
@@ -252,7 +251,7 @@ impl Visitor {
         }
         match asked {
             Some(_) => Probed::Asked { pong, lookup },
-            None => Probed::NotAsked(silent(&self.settings, self.patience)),
+            None => Probed::NotAsked(silent(&self.access, self.patience)),
         }
     }
 }

@@ -30,7 +30,7 @@ impl Bridge {
         let client = Rc::clone(client);
         let bridge = ctx.address().downgrade();
         while let Some((ticket, publish)) = self.window.send_next() {
-            let packet = options::message(publish, self.settings.version);
+            let packet = options::message(publish, self.settings.access.version);
             if self.is_too_large(&packet) {
                 self.refuse(ticket, "it is larger than the broker's maximum packet size");
                 continue;
@@ -49,7 +49,7 @@ impl Bridge {
     fn is_too_large(&self, packet: &Packet) -> bool {
         /// The largest packet that MQTT can write down.
         const EVER: usize = 268_435_460;
-        let size = options::packet_size(packet, self.settings.version);
+        let size = options::packet_size(packet, self.settings.access.version);
         let maximum = self.maximum_packet.and_then(|max| usize::try_from(max).ok()).unwrap_or(EVER);
         size > maximum
     }
@@ -90,9 +90,9 @@ impl Bridge {
         if self.refusals.allows(&permission, Instant::now()) {
             log::error!(
                 "{} refused a publish to {}: {why}; {} must be allowed to publish to {permission}",
-                broker(&self.settings),
+                broker(&self.settings.access),
                 topic_of(to),
-                user(&self.settings),
+                user(&self.settings.access),
             );
         }
     }
@@ -110,7 +110,7 @@ impl Bridge {
     pub(super) fn say_on(&mut self, client: &Client, ctx: &mut Context<Self>) {
         self.said_on = true;
         let bridge = ctx.address().downgrade();
-        let packet = options::life_cycle(&self.settings.client_id, ThingTopic::LcOn);
+        let packet = options::life_cycle(&self.settings.access.client_id, ThingTopic::LcOn);
         client.publish(packet, move |result| {
             if let Some(why) = result.err().as_ref().and_then(refusal)
                 && let Some(bridge) = bridge.upgrade()
@@ -182,7 +182,7 @@ impl Handler<OnRefused> for Bridge {
     type Result = ();
 
     fn handle(&mut self, OnRefused(why): OnRefused, _: &mut Self::Context) {
-        let topic = Topic::Thing(self.settings.client_id.clone(), ThingTopic::LcOn);
+        let topic = Topic::Thing(self.settings.access.client_id.clone(), ThingTopic::LcOn);
         self.log_refusal(&Destination::Topic(topic), &why);
     }
 }

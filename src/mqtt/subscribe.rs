@@ -51,7 +51,7 @@ impl Bridge {
             if let Some(why) = refusal(*code) {
                 self.refuse_filter(filter, &why);
             } else if self.refused.remove(&filter) {
-                log::info!("{}: subscribed to {filter}", broker(&self.settings));
+                log::info!("{}: subscribed to {filter}", broker(&self.settings.access));
             }
         }
     }
@@ -60,7 +60,7 @@ impl Bridge {
         if !self.refused.insert(filter.clone()) {
             return;
         }
-        let line = refused_filter(&self.settings, &filter, why);
+        let line = refused_filter(&self.settings.access, &filter, why);
         log::error!("{line}; trying again");
         if self.settings.fail_fast {
             self.to.fatal.do_send(Fatal(line));

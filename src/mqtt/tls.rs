@@ -2,20 +2,20 @@
 
 use std::net::TcpStream;
 
-use super::{MqttError, MqttSettings, trouble::broker};
+use super::{Access, MqttError, trouble::broker};
 use crate::tls::{Distrust, Fault, Files, look_at, shake_hands};
 
-/// The files of these settings; none without TLS.
-fn files(settings: &MqttSettings) -> Option<Files> {
-    let ca = settings.ca_file.clone()?;
-    Some(Files { ca, own: settings.cert_file.clone().zip(settings.key_file.clone()) })
+/// The files of this access; none without TLS.
+fn files(access: &Access) -> Option<Files> {
+    let ca = access.ca_file.clone()?;
+    Some(Files { ca, own: access.cert_file.clone().zip(access.key_file.clone()) })
 }
 
 /// Why no connection comes about with these settings, by a handshake over this stream; none if it does. It waits: not
 /// on an arbiter.
-pub(super) fn fault(settings: &MqttSettings, stream: TcpStream) -> Option<String> {
-    let (files, broker) = (files(settings)?, broker(settings));
-    let fault = shake_hands(&files, &settings.host, stream, true).err()?;
+pub(super) fn fault(access: &Access, stream: TcpStream) -> Option<String> {
+    let (files, broker) = (files(access)?, broker(access));
+    let fault = shake_hands(&files, &access.host, stream, true).err()?;
     Some(match fault {
         Fault::Untrusted(distrust) => {
             let advice = match distrust {
@@ -25,7 +25,7 @@ pub(super) fn fault(settings: &MqttSettings, stream: TcpStream) -> Option<String
                 Distrust::Early(_) => "; look at the clocks",
                 Distrust::Other(_) => "",
             };
-            format!("{broker} is not trusted: {}{advice}", distrust.told(&settings.host, &files.ca))
+            format!("{broker} is not trusted: {}{advice}", distrust.told(&access.host, &files.ca))
         }
         Fault::Refused(words) if !is_about_certificates(&words) => {
             format!("{broker} breaks off the TLS handshake: {words}; see its log")
@@ -53,7 +53,7 @@ fn is_about_certificates(words: &str) -> bool {
 }
 
 /// Finds what is wrong with the files of the settings, as far as they themselves say it.
-pub(super) fn check_files(settings: &MqttSettings) -> Result<(), MqttError> {
-    let Some(files) = files(settings) else { return Ok(()) };
+pub(super) fn check_files(access: &Access) -> Result<(), MqttError> {
+    let Some(files) = files(access) else { return Ok(()) };
     look_at(&files).map_err(|(path, reason)| MqttError::Unfit { path, reason: reason.to_string() })
 }

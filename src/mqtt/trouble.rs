@@ -9,7 +9,7 @@ use std::{
 
 use paho_mqtt::{ConnectReturnCode, Error, ReasonCode};
 
-use super::{Destination, MqttSettings, Version, options::CONNECT_TIMEOUT, tls};
+use super::{Access, Destination, Version, options::CONNECT_TIMEOUT, tls};
 use crate::protocol::Topic;
 
 /// Why there is no connection.
@@ -32,21 +32,20 @@ impl Trouble {
 
     /// Why an attempt to connect failed. Where paho does not know, `knock` finds out; it may take
     /// some seconds.
-    pub(super) fn of_connecting(settings: &MqttSettings, error: &Error) -> Self {
+    pub(super) fn of_connecting(access: &Access, error: &Error) -> Self {
         if let Some(refusal) = Refusal::of(error) {
-            return refusal.trouble(settings);
+            return refusal.trouble(access);
         }
-        let broker = broker(settings);
-        match knock(&settings.host, settings.port) {
+        let broker = broker(access);
+        match knock(&access.host, access.port) {
             Err(error) => Self::passing(format!(
                 "{broker} is not reached: {error}; check MQTT_HOST, MQTT_PORT and that the broker runs"
             )),
             Ok(_) if matches!(error, Error::TcpConnectTimeout) => {
-                Self::passing(silent(settings, CONNECT_TIMEOUT))
+                Self::passing(silent(access, CONNECT_TIMEOUT))
             }
-            Ok(stream) => Self::passing(tls::fault(settings, stream).unwrap_or_else(|| {
-                let tls =
-                    if settings.ca_file.is_some() { "" } else { "whether it wants TLS, and " };
+            Ok(stream) => Self::passing(tls::fault(access, stream).unwrap_or_else(|| {
+                let tls = if access.ca_file.is_some() { "" } else { "whether it wants TLS, and " };
                 format!("{broker} closes the connection without an answer; check {tls}its log")
             })),
         }
@@ -98,15 +97,15 @@ impl Refusal {
         }
     }
 
-    fn trouble(self, settings: &MqttSettings) -> Trouble {
-        let broker = broker(settings);
+    fn trouble(self, access: &Access) -> Trouble {
+        let broker = broker(access);
         match self {
             Self::User(why) => Trouble::lasting(format!(
                 "{broker} refused {}: {why}; check MQTT_USER and MQTT_PASSWD",
-                user(settings)
+                user(access)
             )),
             Self::Version => {
-                let (spoken, other) = match settings.version {
+                let (spoken, other) = match access.version {
                     Version::V3 => ("MQTT 3.1.1", "MQTT 5"),
                     Version::V5 => ("MQTT 5", "MQTT 3.1.1"),
                 };
@@ -114,7 +113,7 @@ impl Refusal {
             }
             Self::ClientId(why) => Trouble::lasting(format!(
                 "{broker} refused client id {:?}: {why}; choose another MQTT_USER",
-                settings.client_id.as_str()
+                access.client_id.as_str()
             )),
             Self::Other(why) => Trouble::passing(format!("{broker} refused the connection: {why}")),
         }
@@ -122,20 +121,20 @@ impl Refusal {
 }
 
 /// The broker has had this long to answer.
-pub(super) fn silent(settings: &MqttSettings, patience: Duration) -> String {
+pub(super) fn silent(access: &Access, patience: Duration) -> String {
     format!(
         "{} does not answer within {} s; check that it is a broker and is well",
-        broker(settings),
+        broker(access),
         patience.as_secs_f64()
     )
 }
 
 /// The broker does not grant a subscription.
-pub(super) fn refused_filter(settings: &MqttSettings, filter: &str, why: &str) -> String {
+pub(super) fn refused_filter(access: &Access, filter: &str, why: &str) -> String {
     format!(
         "{} refused the subscription to {filter}: {why}; {} must be allowed to subscribe to it",
-        broker(settings),
-        user(settings),
+        broker(access),
+        user(access),
     )
 }
 
@@ -155,15 +154,15 @@ pub(super) fn words(code: ReasonCode) -> String {
 }
 
 /// `broker host:port`, the beginning of every line.
-pub(super) fn broker(settings: &MqttSettings) -> String {
-    format!("broker {}:{}", settings.host, settings.port)
+pub(super) fn broker(access: &Access) -> String {
+    format!("broker {}:{}", access.host, access.port)
 }
 
 /// `user "name"`, or the client id of one without a name.
-pub(super) fn user(settings: &MqttSettings) -> String {
-    match &settings.user {
+pub(super) fn user(access: &Access) -> String {
+    match &access.user {
         Some(user) => format!("user {user:?}"),
-        None => format!("client {:?} without a user name", settings.client_id.as_str()),
+        None => format!("client {:?} without a user name", access.client_id.as_str()),
     }
 }
 
@@ -212,10 +211,10 @@ mod tests {
     use paho_mqtt::Properties;
 
     use super::*;
-    use crate::mqtt::options::tests::settings;
+    use crate::mqtt::options::tests::access;
 
-    fn line(settings: &MqttSettings, error: &Error) -> (String, bool) {
-        let Trouble { line, lasting } = Trouble::of_connecting(settings, error);
+    fn line(access: &Access, error: &Error) -> (String, bool) {
+        let Trouble { line, lasting } = Trouble::of_connecting(access, error);
         (line, lasting)
     }
 
@@ -225,44 +224,44 @@ mod tests {
 
     #[test]
     fn a_refused_user_is_named_and_the_password_is_not() {
-        let mut settings = settings();
+        let mut access = access();
         let expected = "broker mqtt.example:1883 refused user \"x\": not authorized; check MQTT_USER and MQTT_PASSWD";
         let v5 = reason(ReasonCode::NotAuthorized);
-        assert_eq!(line(&settings, &v5), (expected.to_owned(), true));
+        assert_eq!(line(&access, &v5), (expected.to_owned(), true));
         let v3 = Error::ConnectReturn(ConnectReturnCode::NotAuthorized);
-        assert_eq!(line(&settings, &v3), (expected.to_owned(), true));
-        settings.user = None;
+        assert_eq!(line(&access, &v3), (expected.to_owned(), true));
+        access.user = None;
         let expected = "broker mqtt.example:1883 refused client \"mgr\" without a user name: not authorized; check MQTT_USER and MQTT_PASSWD";
-        assert_eq!(line(&settings, &v5), (expected.to_owned(), true));
+        assert_eq!(line(&access, &v5), (expected.to_owned(), true));
     }
 
     #[test]
     fn what_trying_again_does_not_mend_is_lasting() {
-        let settings = settings();
+        let access = access();
         let version = "broker mqtt.example:1883 does not speak MQTT 5; choose MQTT 3.1.1";
-        let found = line(&settings, &reason(ReasonCode::UnsupportedProtocolVersion));
+        let found = line(&access, &reason(ReasonCode::UnsupportedProtocolVersion));
         assert_eq!(found, (version.to_owned(), true));
         let id = "broker mqtt.example:1883 refused client id \"mgr\": client identifier rejected; choose another MQTT_USER";
-        let found = line(&settings, &Error::ConnectReturn(ConnectReturnCode::IdentifierRejected));
+        let found = line(&access, &Error::ConnectReturn(ConnectReturnCode::IdentifierRejected));
         assert_eq!(found, (id.to_owned(), true));
         let busy = "broker mqtt.example:1883 refused the connection: server busy";
-        assert_eq!(line(&settings, &reason(ReasonCode::ServerBusy)), (busy.to_owned(), false));
+        assert_eq!(line(&access, &reason(ReasonCode::ServerBusy)), (busy.to_owned(), false));
     }
 
     #[test]
     fn a_port_where_nothing_listens_is_told_from_one_that_closes() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let settings = MqttSettings { host: "127.0.0.1".to_owned(), port, ..settings() };
+        let access = Access { host: "127.0.0.1".to_owned(), port, ..access() };
         let closes = format!(
             "broker 127.0.0.1:{port} closes the connection without an answer; check whether it wants TLS, and its log"
         );
-        assert_eq!(line(&settings, &Error::Failure), (closes, false));
+        assert_eq!(line(&access, &Error::Failure), (closes, false));
         drop(listener);
         let nothing = format!(
             "broker 127.0.0.1:{port} is not reached: Connection refused (os error 111); check MQTT_HOST, MQTT_PORT and that the broker runs"
         );
-        assert_eq!(line(&settings, &Error::Failure), (nothing, false));
+        assert_eq!(line(&access, &Error::Failure), (nothing, false));
     }
 
     #[test]

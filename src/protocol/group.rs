@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::{
     Bad, GetRequest, Problem, Query, SetRequest, ThingId,
     object::{parse_object, wrong_type},
+    whole_number,
 };
 
 /// A SET of the members of a group, or of some of them.
@@ -84,6 +85,28 @@ pub struct SetOutcome {
 }
 
 impl SetOutcome {
+    /// Reads the member `set` of an answer; none if it is no outcome.
+    ///
+    /// ```
+    /// use serde_json::json;
+    /// use twinthing::protocol::SetOutcome;
+    ///
+    /// let set = json!({"members": 2, "changed": ["a"], "unchanged": ["b"], "refused": []});
+    /// let outcome = SetOutcome::from_value(&set).unwrap();
+    /// assert!(outcome.unchanged.contains("b"));
+    /// ```
+    #[must_use]
+    pub fn from_value(set: &Value) -> Option<Self> {
+        let members = usize::try_from(whole_number(set.get("members")?)?).ok()?;
+        let list = |name: &str| set.get(name).and_then(Value::as_array);
+        let ids = |name: &str| -> Option<BTreeSet<ThingId>> {
+            list(name)?.iter().map(|id| id.as_str()?.parse().ok()).collect()
+        };
+        let text = |id: &Value| id.as_str().map(str::to_owned);
+        let refused = list("refused")?.iter().map(text).collect::<Option<_>>()?;
+        Some(Self { members, changed: ids("changed")?, unchanged: ids("unchanged")?, refused })
+    }
+
     /// The payload of `GRP/<group>/TWIN/RES`.
     ///
     /// ```

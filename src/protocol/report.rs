@@ -8,7 +8,7 @@ use super::{
     object::{parse_object, wrong_type},
 };
 
-/// What a thing says of itself: the payload of `STATE/UPD`.
+/// What a thing says of itself: the payload of `STATE/UPD`. What is asked of it, that of `STATE/SET`, has the same form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     /// Whether these are changes, or all there is.
@@ -60,6 +60,26 @@ impl Report {
 }
 
 impl Report {
+    /// The payload that says this.
+    ///
+    /// ```
+    /// use twinthing::protocol::Report;
+    ///
+    /// let payload = br#"{"delta":{"on":true,"trn":7}}"#;
+    /// assert_eq!(Report::parse(payload, 1024)?.to_payload().as_bytes(), payload);
+    /// # Ok::<(), twinthing::protocol::Bad>(())
+    /// ```
+    #[must_use]
+    pub fn to_payload(&self) -> String {
+        let trn = self.trn.map(|trn| ("trn".to_owned(), json!(trn.get())));
+        let members = self.members.iter().map(|(name, value)| (name.clone(), value.clone()));
+        let members: Map<_, _> = trn.into_iter().chain(members).collect();
+        match self.kind {
+            ReportKind::Delta => json!({"delta": members}).to_string(),
+            ReportKind::State => json!({"state": members}).to_string(),
+        }
+    }
+
     /// Makes of this report and a later one a single report that says the same as both after one another.
     ///
     /// ```

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use twinthing::mqtt::{Close, Link, MqttSettings};
+use twinthing::mqtt::{Close, Link};
 
 use crate::{
     VERSIONS,
@@ -10,7 +10,7 @@ use crate::{
     peer::Peer,
     port::free_port,
     proxy::Proxy,
-    rig::{Rig, pair, settings, until},
+    rig::{Rig, pair, settings, settings_for, until},
 };
 
 #[actix::test]
@@ -18,7 +18,7 @@ async fn a_broker_that_forgot_the_session_gives_a_new_number() {
     for version in VERSIONS {
         let mut broker = Broker::start_with("persistence false");
         let mut peer = Peer::connect(broker.port(), "peer").await;
-        let settings = MqttSettings { version, ..settings(broker.port()) };
+        let settings = settings_for(version, broker.port());
         let rig = Rig::ready(settings, &mut peer).await;
         // Its own LC/ON comes back to it, perhaps after it has come to the peer.
         until("it is subscribed", || rig.arrived.len() == 1).await;
@@ -39,7 +39,7 @@ async fn the_will_says_lc_off_when_the_connection_breaks() {
         let broker = Broker::start();
         let proxy = Proxy::start(broker.port());
         let mut peer = Peer::connect(broker.port(), "peer").await;
-        let settings = MqttSettings { version, ..settings(proxy.port()) };
+        let settings = settings_for(version, proxy.port());
         let rig = Rig::ready(settings, &mut peer).await;
         peer.subscribe("TNG/mgr/LC/OFF").await;
         proxy.cut();

@@ -9,7 +9,7 @@ use crate::{
     VERSIONS,
     broker::Broker,
     peer::Peer,
-    rig::{Rig, in_memory, pair, settings, until, update},
+    rig::{Rig, in_memory, pair, settings, settings_for, until, update},
 };
 
 #[actix::test]
@@ -17,7 +17,7 @@ async fn messages_are_handed_on_in_order_under_rising_numbers() {
     for version in VERSIONS {
         let broker = Broker::start();
         let mut peer = Peer::connect(broker.port(), "peer").await;
-        let settings = MqttSettings { version, ..settings(broker.port()) };
+        let settings = settings_for(version, broker.port());
         let rig = Rig::ready(settings, &mut peer).await;
         for n in 0..100 {
             peer.publish("TNG/d1/TWIN/SET", n.to_string()).await;
@@ -41,7 +41,7 @@ async fn payloads_come_as_they_were_even_empty_or_not_text() {
     for version in VERSIONS {
         let broker = Broker::start();
         let mut peer = Peer::connect(broker.port(), "peer").await;
-        let settings = MqttSettings { version, ..settings(broker.port()) };
+        let settings = settings_for(version, broker.port());
         let rig = Rig::ready(settings, &mut peer).await;
         peer.publish("TNG/d1/TWIN/SET", []).await;
         peer.publish("TNG/d1/TWIN/SET", [0xff, 0, 0xfe]).await;
@@ -92,7 +92,7 @@ async fn retained_messages_and_bad_topics_are_ignored_and_counted() {
         let broker = Broker::start();
         let mut peer = Peer::connect(broker.port(), "peer").await;
         peer.retain("TNG/d1/TWIN/SET", "old").await;
-        let settings = MqttSettings { version, ..settings(broker.port()) };
+        let settings = settings_for(version, broker.port());
         let rig = Rig::ready(settings, &mut peer).await;
         peer.publish("TNG/ d1/TWIN/SET", "bad id").await;
         peer.publish("TNG/d1/TWIN/SET", "good").await;
@@ -111,7 +111,7 @@ async fn what_is_published_while_the_bridge_is_away_arrives_later_in_the_same_se
     for version in VERSIONS {
         let broker = Broker::start();
         let mut peer = Peer::connect(broker.port(), "peer").await;
-        let settings = MqttSettings { version, ..settings(broker.port()) };
+        let settings = settings_for(version, broker.port());
         let rig = Rig::ready(settings.clone(), &mut peer).await;
         peer.subscribe("TNG/mgr/LC/OFF").await;
         rig.bridge.send(Close).await.unwrap();
@@ -154,7 +154,7 @@ async fn a_full_inbox_disconnects_until_it_is_drained_and_nothing_is_lost() {
     for version in VERSIONS {
         let broker = Broker::start();
         let mut peer = Peer::connect(broker.port(), "peer").await;
-        let given = MqttSettings { version, under_way: 10, ..settings(broker.port()) };
+        let given = MqttSettings { under_way: 10, ..settings_for(version, broker.port()) };
         let inbox = InboxSettings { bytes: 20_000, ..in_memory() };
         let rig = Rig::ready_on(given, &inbox, &mut peer).await;
         peer.subscribe("TNG/mgr/LC/OFF").await;

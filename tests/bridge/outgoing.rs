@@ -1,13 +1,13 @@
 //! What is published.
 
-use twinthing::mqtt::{Link, MqttSettings, Quiesce};
+use twinthing::mqtt::{Link, Quiesce};
 
 use crate::{
     VERSIONS,
     broker::Broker,
     peer::Peer,
     proxy::Proxy,
-    rig::{Rig, settings, until, update},
+    rig::{Rig, settings, settings_for, until, update},
 };
 
 #[actix::test]
@@ -15,7 +15,7 @@ async fn publishes_arrive_in_order_per_topic_and_are_told_once_each() {
     for version in VERSIONS {
         let broker = Broker::start();
         let mut peer = Peer::connect(broker.port(), "peer").await;
-        let settings = MqttSettings { version, ..settings(broker.port()) };
+        let settings = settings_for(version, broker.port());
         let rig = Rig::ready(settings, &mut peer).await;
         peer.subscribe("TNG/+/TWIN/UPD").await;
         for n in 0..2_000 {
@@ -41,7 +41,7 @@ async fn nothing_is_lost_when_the_broker_restarts_and_the_session_is_kept() {
     for version in VERSIONS {
         let mut broker = Broker::start();
         let mut peer = Peer::connect(broker.port(), "peer").await;
-        let settings = MqttSettings { version, ..settings(broker.port()) };
+        let settings = settings_for(version, broker.port());
         let rig = Rig::ready(settings, &mut peer).await;
         let session = rig.sessions()[0];
         for n in 0..3_000 {

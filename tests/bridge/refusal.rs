@@ -13,7 +13,7 @@ use twinthing::mqtt::{Fatal, MqttSettings, Probed, Secret, Version, probe};
 use crate::{
     broker::{Broker, dynamic_security},
     peer::Peer,
-    rig::{Rig, settings, until},
+    rig::{Rig, settings, settings_for, until},
 };
 
 #[actix::test]
@@ -27,13 +27,9 @@ async fn bad_credentials_are_fatal_under_fail_fast_and_tried_again_all_the_same(
         maker.args(["-b", "-c"]).arg(&users).args(["mgr", "right"]);
         assert!(maker.status().unwrap().success());
         broker.run();
-        let given = MqttSettings {
-            version,
-            user: Some("mgr".to_owned()),
-            password: Some(Secret("wrong".to_owned())),
-            fail_fast: true,
-            ..settings(broker.port())
-        };
+        let mut given = MqttSettings { fail_fast: true, ..settings_for(version, broker.port()) };
+        given.access.user = Some("mgr".to_owned());
+        given.access.password = Some(Secret("wrong".to_owned()));
         let rig = Rig::start(given);
         until("it is refused", || rig.fatal.len() == 1).await;
         let line = format!(
@@ -85,7 +81,7 @@ async fn a_refused_subscription_is_one_line_and_the_others_hold() {
     for (version, why) in [(Version::V3, "unspecified error"), (Version::V5, "not authorized")] {
         let broker = broker_without("TNG/+/TWIN/DEL");
         let mut peer = Peer::connect(broker.port(), "peer").await;
-        let given = MqttSettings { version, fail_fast: true, ..settings(broker.port()) };
+        let given = MqttSettings { fail_fast: true, ..settings_for(version, broker.port()) };
         let rig = Rig::ready(given, &mut peer).await;
         let line = format!(
             "broker 127.0.0.1:{} refused the subscription to TNG/+/TWIN/DEL: {why}; client \"mgr\" \
@@ -102,8 +98,8 @@ async fn a_refused_subscription_is_one_line_and_the_others_hold() {
 fn a_probe_that_may_not_hear_the_answer_does_not_ask() {
     for (version, why) in [(Version::V3, "unspecified error"), (Version::V5, "not authorized")] {
         let broker = broker_without("TNG/+/TPC/PONG");
-        let given = MqttSettings { version, ..settings(broker.port()) };
-        let Probed::NotAsked(line) = probe(&given, Duration::from_secs(10)).unwrap() else {
+        let given = settings_for(version, broker.port());
+        let Probed::NotAsked(line) = probe(&given.access, Duration::from_secs(10)).unwrap() else {
             panic!("it asked")
         };
         let begin = format!(
@@ -167,7 +163,7 @@ async fn a_broker_without_our_version_is_fatal_under_fail_fast() {
                 client.write_all(connack).ok();
             }
         });
-        let rig = Rig::start(MqttSettings { version, fail_fast: true, ..settings(port) });
+        let rig = Rig::start(MqttSettings { fail_fast: true, ..settings_for(version, port) });
         until("it is refused", || rig.fatal.len() == 1).await;
         let line = format!("broker 127.0.0.1:{port} does not speak {words}");
         assert_eq!(rig.fatal.all(), [Fatal(line)]);

@@ -35,11 +35,10 @@ impl Site {
     }
 
     fn settings(&self, ca: &Path) -> MqttSettings {
-        MqttSettings {
-            ca_file: Some(ca.to_owned()),
-            fail_fast: true,
-            ..settings(self.broker.port())
-        }
+        let mut settings = settings(self.broker.port());
+        settings.access.ca_file = Some(ca.to_owned());
+        settings.fail_fast = true;
+        settings
     }
 
     /// What is said of the broker.
@@ -66,7 +65,9 @@ async fn a_broker_is_trusted_by_its_ca_and_its_name() {
     let good = site.ca.issue("good", "IP:127.0.0.1,DNS:localhost", 2);
     site.run(&good, "");
     site.is_taken(site.settings(&ca)).await;
-    site.is_taken(MqttSettings { host: "localhost".to_owned(), ..site.settings(&ca) }).await;
+    let mut by_name = site.settings(&ca);
+    by_name.access.host = "localhost".to_owned();
+    site.is_taken(by_name).await;
     assert_eq!(
         site.line(site.settings(&other)).await,
         format!(
@@ -102,10 +103,11 @@ async fn a_broker_that_wants_our_certificate_gets_it_or_is_said_to_want_it() {
     let ca = site.ca.pem();
     let good = site.ca.issue("good", "IP:127.0.0.1", 2);
     site.run(&good, &format!("cafile {}\nrequire_certificate true", ca.display()));
-    let with = |own: &Certificate| MqttSettings {
-        cert_file: Some(own.cert.clone()),
-        key_file: Some(own.key.clone()),
-        ..site.settings(&ca)
+    let with = |own: &Certificate| {
+        let mut settings = site.settings(&ca);
+        settings.access.cert_file = Some(own.cert.clone());
+        settings.access.key_file = Some(own.key.clone());
+        settings
     };
     let mine = site.ca.issue("mine", "DNS:twinmgr", 2);
     site.is_taken(with(&mine)).await;

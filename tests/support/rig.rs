@@ -8,8 +8,8 @@ use std::{
 use actix::prelude::*;
 use twinthing::{
     mqtt::{
-        Acked, Arrived, Bridge, Count, Counters, Destination, Done, Fatal, Inbox, InboxSettings,
-        Link, Listeners, MqttSettings, Publish, Replayed, Version, start,
+        Access, Acked, Arrived, Bridge, Count, Counters, Destination, Done, Fatal, Inbox,
+        InboxSettings, Link, Listeners, MqttSettings, Publish, Replayed, Version, start,
     },
     protocol::{ThingId, ThingTopic, Topic, manager_filters},
 };
@@ -148,19 +148,12 @@ pub fn pair(topic: &str, payload: &str) -> (String, String) {
 
 /// Settings of a manager called `mgr` on MQTT 5.
 pub fn settings(port: u16) -> MqttSettings {
-    let client_id: ThingId = "mgr".parse().unwrap();
+    let mut access = Access::new("mgr", "127.0.0.1").unwrap();
+    access.port = port;
+    access.keep_alive = Duration::from_secs(5);
     MqttSettings {
-        filters: manager_filters(&client_id),
-        client_id,
-        user: None,
-        password: None,
-        host: "127.0.0.1".to_owned(),
-        port,
-        ca_file: None,
-        cert_file: None,
-        key_file: None,
-        version: Version::V5,
-        keep_alive: Duration::from_secs(5),
+        filters: manager_filters(&access.client_id),
+        access,
         session_expiry: Duration::from_secs(3600),
         window: 50,
         under_way: 100_000,
@@ -168,6 +161,13 @@ pub fn settings(port: u16) -> MqttSettings {
         outbox_bytes: 100_000_000,
         fail_fast: false,
     }
+}
+
+/// The same, by this version of MQTT.
+pub fn settings_for(version: Version, port: u16) -> MqttSettings {
+    let mut settings = settings(port);
+    settings.access.version = version;
+    settings
 }
 
 /// An inbox in memory with room for a hundred million bytes.

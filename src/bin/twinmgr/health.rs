@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use twinthing::mqtt::{self, Lookup, MqttSettings, Probed};
+use twinthing::mqtt::{self, Access, Lookup, Probed};
 
 use super::Failure;
 
@@ -17,10 +17,10 @@ const DEGRADED: u8 = 69;
 const STUCK: u8 = 70;
 
 /// Asks, says in one line what was found, and gives the exit code that stands for it.
-pub(crate) fn ask(settings: &MqttSettings, patience: Duration) -> Result<ExitCode, Failure> {
+pub(crate) fn ask(access: &Access, patience: Duration) -> Result<ExitCode, Failure> {
     let probed =
-        mqtt::probe(settings, patience).map_err(|error| Failure::Usage(error.to_string()))?;
-    let (code, line) = verdict(settings.client_id.as_str(), probed, patience);
+        mqtt::probe(access, patience).map_err(|error| Failure::Usage(error.to_string()))?;
+    let (code, line) = verdict(access.client_id.as_str(), probed, patience);
     // The exit code says it as well, where nobody reads.
     writeln!(io::stdout(), "{line}").unwrap_or_default();
     Ok(ExitCode::from(code))

@@ -90,7 +90,7 @@ fn call(called: Called, given: &Given) -> Result<ExitCode, Failure> {
     logging::start(&config.log);
     match called {
         Called::Run => run::run(config).map(|()| ExitCode::SUCCESS),
-        Called::Health(patience) => health::ask(&config.mqtt, patience),
+        Called::Health(patience) => health::ask(&config.mqtt.access, patience),
         Called::Check(patience) => check::look(&config, patience),
         Called::Groups => groups::list(&config.store.target),
         Called::Members { group, explains } => {

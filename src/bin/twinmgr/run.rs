@@ -41,9 +41,9 @@ async fn live(config: Config) -> Result<(), Failure> {
     log::info!(
         "twinmgr {} is {} at broker {}:{}, with database {}",
         env!("CARGO_PKG_VERSION"),
-        config.mqtt.client_id,
-        config.mqtt.host,
-        config.mqtt.port,
+        config.mqtt.access.client_id,
+        config.mqtt.access.host,
+        config.mqtt.access.port,
         config.store.target,
     );
     let fail_fast = config.mqtt.fail_fast;

@@ -1,0 +1,355 @@
+//! Applications built with the library, beside a real broker, the built manager, and devices.
+#![cfg(feature = "manager")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    unreachable_pub,
+    reason = "a test fails by panicking"
+)]
+
+mod support;
+
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
+
+use serde_json::{Map, Value, json};
+use support::{
+    broker::Broker,
+    database::{Database, Direct},
+    port::free_port,
+    proxy::Proxy,
+    site::{PATIENCE, Site},
+    wait_for,
+};
+use twinthing::{
+    client::{Access, Ask, Client, ClientError, ThingId, Version, block_on},
+    device::{Device, Runner},
+};
+
+/// How long a thing may take to answer.
+const ANSWER: Duration = Duration::from_secs(10);
+
+fn access(id: &str, port: u16) -> Access {
+    let mut access = Access::new(id, "127.0.0.1").unwrap();
+    access.port = port;
+    access
+}
+
+fn client(port: u16, version: Version) -> Client {
+    let mut access = access("app", port);
+    access.version = version;
+    Client::connect(access).unwrap()
+}
+
+fn id(id: &str) -> ThingId {
+    id.parse().unwrap()
+}
+
+fn object(value: Value) -> Map<String, Value> {
+    value.as_object().cloned().unwrap()
+}
+
+/// A device that takes everything but a level over 100.
+fn device(runner: &Runner, name: &str, port: u16) -> Device<Value> {
+    let built = Device::build(access(name, port), json!({"on": false, "level": 1}));
+    let device = built
+        .filter(|now, wanted| {
+            if wanted["level"].as_u64().is_none_or(|level| level > 100) {
+                wanted["level"] = now["level"].clone();
+            }
+        })
+        .start_on(runner)
+        .unwrap();
+    block_on(device.online());
+    device
+}
+
+/// A manager with these things, all members of the group `all`.
+fn site_with(names: &[&str]) -> (Site, Runner, Vec<Device<Value>>) {
+    let mut site = Site::start(&Database::Sqlite, &[("TWIN_LATE_WILL", "0")]);
+    Direct::to(&site.url).join("all", names);
+    let runner = Runner::start("devices").unwrap();
+    let port = site.broker.port();
+    let devices: Vec<_> = names.iter().map(|name| device(&runner, name, port)).collect();
+    for name in names {
+        wait_for(&format!("{name} has a twin"), PATIENCE, || {
+            (site.twin(name)["version"] == 1).then_some(())
+        });
+    }
+    (site, runner, devices)
+}
+
+#[test]
+fn a_twin_is_asked_for_set_watched_over_and_forgotten() {
+    for version in [Version::V5, Version::V3] {
+        let (site, _runner, devices) = site_with(&["lamp"]);
+        let client = client(site.broker.port(), version);
+        block_on(async {
+            let lamp = id("lamp");
+            let twin = client.get(&lamp).await.unwrap();
+            assert_eq!((twin.version, twin.online), (1, Some(true)));
+            assert_eq!(twin.reported, object(json!({"on": false, "level": 1})));
+            assert!(!client.get(&id("nobody")).await.unwrap().exists());
+
+            let committed = client.set(&lamp, json!({"on": true})).await.unwrap();
+            assert!(committed.version > 1, "{committed:?}");
+            let asked = json!({"on": true, "level": 200, "name": "hall"});
+            let settled = client.set(&lamp, &asked).settled(ANSWER).await.unwrap();
+            assert_eq!(settled.taken, object(json!({"on": true, "name": "hall"})));
+            assert_eq!(settled.declined, object(json!({"level": 200})));
+            assert!(settled.is_over() && !settled.is_taken());
+            let again = client.set(&lamp, json!({"on": true})).settled(ANSWER).await.unwrap();
+            assert!(again.is_taken(), "what it is already needs no answer: {again:?}");
+            let gone = client.set(&lamp, json!({"name": null})).settled(ANSWER).await.unwrap();
+            assert!(gone.is_taken(), "{gone:?}");
+
+            let error = client.set(&lamp, json!({"on": false})).if_version(1).await.unwrap_err();
+            assert!(matches!(error, ClientError::Answer { code: 409, .. }), "{error}");
+            assert!(error.to_string().starts_with("TWIN/SET of lamp: the twin is at version "));
+
+            devices[0].close().await;
+            let span = Duration::from_millis(200);
+            let open = client.set(&lamp, json!({"level": 7})).settled(span).await.unwrap();
+            assert_eq!((open.open, open.taken.len()), (object(json!({"level": 7})), 0));
+
+            let rows = client.query(&lamp, &Ask::new().select(["reported.on"])).await.unwrap();
+            assert_eq!(rows, json!([{"reported.on": true}]));
+            let error = client.query(&lamp, &Ask::new().select(["x"])).await.unwrap_err();
+            assert!(matches!(error, ClientError::Answer { code: 422, .. }), "{error}");
+            assert!(client.delete(&lamp).await.unwrap());
+            assert!(!client.delete(&lamp).await.unwrap());
+        });
+    }
+}
+
+#[test]
+fn what_somebody_else_asks_for_meanwhile_is_overtaken() {
+    let (site, _runner, devices) = site_with(&["lamp"]);
+    let client = client(site.broker.port(), Version::V5);
+    block_on(async {
+        devices[0].close().await;
+        let lamp = id("lamp");
+        let (one, other) = (client.clone(), client.clone());
+        let waiting = one.set(&lamp, json!({"level": 7})).settled(ANSWER);
+        let overtaking = async {
+            let mut watch = other.watch([lamp.clone()]).await.unwrap();
+            while watch.next().await.unwrap().twin.desired.get("level") != Some(&json!(7)) {}
+            other.set(&lamp, json!({"level": 8})).await.unwrap();
+        };
+        let (settled, ()) = tokio::join!(waiting, overtaking);
+        assert_eq!(settled.unwrap().overtaken, object(json!({"level": 7})));
+    });
+}
+
+#[test]
+fn many_requests_are_on_their_way_at_once() {
+    for version in [Version::V5, Version::V3] {
+        let (mut site, _runner, _devices) = site_with(&[]);
+        (0..500).for_each(|n| site.report(&format!("t{n}"), &json!({"n": n})));
+        let client = client(site.broker.port(), version);
+        let system = actix::System::new();
+        system.block_on(async {
+            let ask = |n: u64| {
+                let client = client.clone();
+                actix::spawn(async move {
+                    let thing = id(&format!("t{n}"));
+                    let got = client.get(&thing).await.unwrap();
+                    let set = client.set(&thing, json!({"m": n})).await.unwrap();
+                    (n, got.reported["n"].clone(), set.desired["m"].clone())
+                })
+            };
+            let asked: Vec<_> = (0..500).map(ask).collect();
+            for answer in asked {
+                let (n, got, set) = answer.await.unwrap();
+                assert_eq!((got, set), (json!(n), json!(n)));
+            }
+        });
+    }
+}
+
+#[test]
+fn a_group_is_asked_and_set_and_each_member_s_answer_waited_for() {
+    for version in [Version::V5, Version::V3] {
+        let (site, runner, mut devices) = site_with(&["a", "b", "c"]);
+        let client = client(site.broker.port(), version);
+        let all = client.group(&"all".parse().unwrap());
+        block_on(async {
+            assert_eq!(all.members().await.unwrap(), [id("a"), id("b"), id("c")]);
+            let only = json!({"column": "clientId", "op": "!=", "value": "b"});
+            let ask = Ask::new().select(["clientId"]).orient("values").only(only);
+            assert_eq!(all.query(&ask).await.unwrap(), json!([["a"], ["c"]]));
+            let outcome = all.set(json!({"on": false})).await.unwrap();
+            assert_eq!((outcome.members, outcome.unchanged.len()), (3, 3));
+
+            devices.pop().unwrap().close().await;
+            let mut steps = Vec::new();
+            let progress = |over, of| steps.push((over, of));
+            let span = Duration::from_millis(700);
+            let settled = all.set(json!({"on": true, "level": 101})).settled(span, progress);
+            let settled = settled.await.unwrap();
+            assert_eq!(steps.last(), Some(&(2, 3)), "{steps:?}");
+            assert_eq!(settled.open().collect::<Vec<_>>(), [&id("c")]);
+            for name in ["a", "b"] {
+                let thing = &settled.things[&id(name)];
+                assert_eq!(thing.taken, object(json!({"on": true})));
+                assert_eq!(thing.declined, object(json!({"level": 101})));
+            }
+            devices.push(device(&runner, "c", site.broker.port()));
+            let some = [id("a"), id("stranger")];
+            let settled = all.set(json!({"level": 50})).from(some).settled(ANSWER, |_, _| {});
+            let settled = settled.await.unwrap();
+            assert_eq!(settled.outcome.refused, BTreeSet::from(["stranger".to_owned()]));
+            assert_eq!(settled.things.len(), 1);
+            assert!(settled.things[&id("a")].is_taken());
+            let nobody = client.group(&"nobody".parse().unwrap());
+            assert_eq!(nobody.members().await.unwrap(), []);
+            let error = nobody.set(json!({"x": 1})).await.unwrap_err();
+            assert!(matches!(error, ClientError::Answer { code: 404, .. }), "{error}");
+        });
+    }
+}
+
+#[test]
+fn a_member_without_a_twin_is_provisioned_and_waited_for() {
+    let (site, runner, _devices) = site_with(&["a"]);
+    Direct::to(&site.url).join("all", &["new"]);
+    let client = client(site.broker.port(), Version::V5);
+    let all = client.group(&"all".parse().unwrap());
+    let settled = block_on(async {
+        let mut is_first = true;
+        let mut started = None;
+        let progress = |over, _| {
+            // As soon as the other one has answered, it comes to be.
+            if over == 1 && std::mem::take(&mut is_first) {
+                started = Some(
+                    Device::build(access("new", site.broker.port()), json!({"on": false}))
+                        .start_on(&runner)
+                        .unwrap(),
+                );
+            }
+        };
+        all.set(json!({"on": true})).settled(ANSWER, progress).await.unwrap()
+    });
+    assert_eq!(settled.things.len(), 2);
+    assert_eq!(settled.open().count(), 0, "{settled:?}");
+}
+
+#[test]
+fn changes_of_twins_are_a_stream() {
+    let (mut site, _runner, devices) = site_with(&["lamp", "other"]);
+    let client = client(site.broker.port(), Version::V5);
+    block_on(async {
+        let lamp = id("lamp");
+        let mut watch = client.watch([lamp.clone()]).await.unwrap();
+        watch.know(lamp.clone(), client.get(&lamp).await.unwrap());
+        devices[1].update(|state| state["level"] = json!(9)).unwrap();
+        // Somebody asks for it: that is no change.
+        site.twin("lamp");
+        client.set(&lamp, json!({"on": true})).await.unwrap();
+        let asked = watch.next().await.unwrap();
+        assert_eq!((asked.id, asked.desired), (lamp.clone(), object(json!({"on": true}))));
+        let taken = watch.next().await.unwrap();
+        assert_eq!(taken.reported, object(json!({"on": true})));
+        assert_eq!(taken.desired, object(json!({"on": null})));
+        assert_eq!(taken.online, None);
+        let mut all = client.watch_all().await.unwrap();
+        devices[1].update(|state| state["level"] = json!(10)).unwrap();
+        let changed = all.next().await.unwrap();
+        assert_eq!((changed.id, changed.reported), (id("other"), object(json!({"level": 10}))));
+    });
+}
+
+#[test]
+fn what_was_asked_when_the_connection_broke_is_answered_when_it_is_back() {
+    let (site, _runner, _devices) = site_with(&["lamp"]);
+    let proxy = Proxy::start(site.broker.port());
+    let client = client(proxy.port(), Version::V5).with_patience(Duration::from_secs(20));
+    let lamp = id("lamp");
+    block_on(client.get(&lamp)).unwrap();
+    let system = actix::System::new();
+    system.block_on(async {
+        // Nothing gets through any more, in either direction, though the connection stands.
+        proxy.hold();
+        let asks = |n: u64| {
+            let (client, lamp) = (client.clone(), lamp.clone());
+            actix::spawn(async move {
+                let twin = client.set(&lamp, json!({format!("m{n}"): n})).await.unwrap();
+                assert_eq!(
+                    twin.desired.get(&format!("m{n}")).or(twin.reported.get(&format!("m{n}"))),
+                    Some(&json!(n))
+                );
+                client.get(&lamp).await.unwrap()
+            })
+        };
+        let asked: Vec<_> = (0..20).map(asks).collect();
+        actix_rt::time::sleep(Duration::from_millis(50)).await;
+        proxy.let_go();
+        proxy.cut();
+        proxy.mend();
+        for answer in asked {
+            answer.await.unwrap();
+        }
+    });
+}
+
+#[test]
+fn who_does_not_answer_is_named_with_what_is_known_of_the_reason() {
+    let short = Duration::from_millis(300);
+    let broker = Broker::start();
+    let client_at = |port| client(port, Version::V5).with_patience(short);
+    let lamp = id("lamp");
+    let client = client_at(broker.port());
+    // It is connected.
+    block_on(client.clone().with_patience(PATIENCE).listen(vec!["x".to_owned()])).unwrap();
+    let from = Instant::now();
+    let error = block_on(client.get(&lamp)).unwrap_err().to_string();
+    assert!(from.elapsed() >= short);
+    assert_eq!(
+        error,
+        "no answer to TWIN/GET of lamp within 0.3 s: is a manager at work there, and may it answer?"
+    );
+    let nowhere = free_port();
+    let client = client_at(nowhere).with_patience(Duration::from_secs(2));
+    let error = block_on(async { client.set(&lamp, json!({"on": true})).await }).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "no answer to TWIN/SET of lamp within 2 s: broker 127.0.0.1:{nowhere} is not reached: Connection refused \
+             (os error 111); check MQTT_HOST, MQTT_PORT and that the broker runs"
+        )
+    );
+    let error = block_on(async { client.set(&lamp, 5).await }).unwrap_err();
+    assert_eq!(error.to_string(), "what is asked is no JSON object: 5");
+    block_on(client.close());
+    let error = block_on(client.get(&lamp)).unwrap_err();
+    assert_eq!(error.to_string(), "the client is closed");
+}
+
+#[test]
+fn what_the_broker_does_not_allow_is_said() {
+    let mut broker = Broker::start();
+    broker.stop();
+    let rules = "topic read TNG/app/TPC/RES/#\ntopic readwrite ok/#\n";
+    std::fs::write(broker.folder().join("acl"), rules).unwrap();
+    broker.configure("acl_file {folder}/acl");
+    broker.run();
+    let client = client(broker.port(), Version::V5);
+    let error = block_on(client.get(&id("lamp"))).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        format!(
+            "broker 127.0.0.1:{} refused a publish to TNG/lamp/TWIN/GET: not authorized; client \"app\" without a user \
+             name must be allowed to publish to it",
+            broker.port()
+        )
+    );
+    block_on(async {
+        let mut listener = client.listen(vec!["ok/#".to_owned()]).await.unwrap();
+        client.publish("ok/1", "x").await.unwrap();
+        assert_eq!(listener.next().await.unwrap().payload, b"x");
+    });
+}
