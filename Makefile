@@ -29,6 +29,7 @@ needs: ## Says what is missing on this machine for running and testing
 test: ## Installs what the tests need, and runs everything that must pass
 	@scripts/rust.sh
 	@scripts/needs.sh test
+	@scripts/python.sh
 	@scripts/check.sh --install
 
 check: ## The same without installing anything

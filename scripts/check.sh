@@ -17,6 +17,10 @@ scripts/needs.sh --list test || {
     echo "the tests need these: make test installs them" >&2
     exit 1
 }
+scripts/python.sh --list || {
+    echo "the tests need these: make test makes them" >&2
+    exit 1
+}
 step cargo fmt --check
 step cargo clippy --locked --all-targets -- -D warnings
 step cargo clippy --locked --no-default-features --lib -- -D warnings

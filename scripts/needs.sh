@@ -52,6 +52,8 @@ needs_to_test() {
     need "openssl" "makes the certificates with which TLS is tested" has openssl
     need "sqlite3" "backs up SQLite, as docs/operations.md says" has sqlite3
     need "mariadb-server" "the second database that everything is tested on" has mariadbd
+    need "python3 python3-venv" "the devices and applications that others wrote, in tests/interop" \
+        python3 -c 'import ensurepip, venv'
     need "libfaketime" "sets the clock of the program back in tests" has_faketime
 }
 
