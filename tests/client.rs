@@ -18,7 +18,7 @@ use std::{
 
 use serde_json::{Map, Value, json};
 use support::{
-    broker::Broker,
+    broker::{Broker, broker_without},
     database::{Database, Direct},
     port::free_port,
     proxy::Proxy,
@@ -264,6 +264,36 @@ fn changes_of_twins_are_a_stream() {
 }
 
 #[test]
+fn what_changed_while_the_connection_was_lost_is_told_when_it_is_back() {
+    let (mut site, _runner, _devices) = site_with(&["lamp", "other"]);
+    let proxy = Proxy::start(site.broker.port());
+    let client = client(proxy.port(), Version::V5);
+    let (lamp, other) = (id("lamp"), id("other"));
+    block_on(async {
+        let mut named = client.watch([lamp.clone()]).await.unwrap();
+        named.know(lamp.clone(), client.get(&lamp).await.unwrap());
+        let mut all = client.watch_all().await.unwrap();
+        all.know(other.clone(), client.get(&other).await.unwrap());
+        proxy.cut();
+        for thing in ["lamp", "other"] {
+            site.report(thing, &json!({"on": false, "level": 1, "meanwhile": 1}));
+            assert_eq!(site.twin(thing)["reported"]["meanwhile"], 1);
+        }
+        proxy.mend();
+        let expected = object(json!({"meanwhile": 1}));
+        let told = named.next().await.unwrap();
+        assert_eq!((told.id, told.reported), (lamp, expected.clone()));
+        loop {
+            let told = all.next().await.unwrap();
+            if told.id == other {
+                assert_eq!(told.reported, expected);
+                break;
+            }
+        }
+    });
+}
+
+#[test]
 fn what_was_asked_when_the_connection_broke_is_answered_when_it_is_back() {
     let (site, _runner, _devices) = site_with(&["lamp"]);
     let proxy = Proxy::start(site.broker.port());
@@ -303,8 +333,7 @@ fn who_does_not_answer_is_named_with_what_is_known_of_the_reason() {
     let client_at = |port| client(port, Version::V5).with_patience(short);
     let lamp = id("lamp");
     let client = client_at(broker.port());
-    // It is connected.
-    block_on(client.clone().with_patience(PATIENCE).listen(vec!["x".to_owned()])).unwrap();
+    block_on(client.connected()).unwrap();
     let from = Instant::now();
     let error = block_on(client.get(&lamp)).unwrap_err().to_string();
     assert!(from.elapsed() >= short);
@@ -322,6 +351,8 @@ fn who_does_not_answer_is_named_with_what_is_known_of_the_reason() {
              (os error 111); check MQTT_HOST, MQTT_PORT and that the broker runs"
         )
     );
+    let offline = block_on(client.connected()).unwrap_err();
+    assert!(matches!(offline, ClientError::Offline(_)), "{offline}");
     let error = block_on(async { client.set(&lamp, 5).await }).unwrap_err();
     assert_eq!(error.to_string(), "what is asked is no JSON object: 5");
     block_on(client.close());
@@ -351,5 +382,24 @@ fn what_the_broker_does_not_allow_is_said() {
         let mut listener = client.listen(vec!["ok/#".to_owned()]).await.unwrap();
         client.publish("ok/1", "x").await.unwrap();
         assert_eq!(listener.next().await.unwrap().payload, b"x");
+        client.close().await;
+    });
+}
+
+#[test]
+fn who_may_not_hear_answers_is_not_left_waiting_for_one() {
+    let broker = broker_without("TNG/#");
+    let client = client(broker.port(), Version::V5);
+    block_on(async {
+        let error = client.get(&id("lamp")).await.unwrap_err();
+        assert!(
+            matches!(&error, ClientError::Refused(line) if line.contains("TNG/app/TPC/RES/TWIN")),
+            "{error}"
+        );
+        let error = client.watch([id("lamp")]).await.unwrap_err();
+        assert!(
+            matches!(&error, ClientError::Refused(line) if line.contains("TNG/lamp/TWIN/UPD")),
+            "{error}"
+        );
     });
 }

@@ -79,6 +79,10 @@ pub(super) struct Desk {
     was_up: bool,
     /// Why there is no connection, as far as is known.
     trouble: Option<String>,
+    /// Why the broker does not let us hear answers by MQTT 5.
+    deaf: Option<String>,
+    /// Who waits for a connection.
+    waiting: Vec<oneshot::Sender<Result<(), ClientError>>>,
     /// The number of the last letter, question or subscription.
     number: u64,
     pending: BTreeMap<u64, Pending>,
@@ -103,6 +107,8 @@ impl Desk {
             is_up: false,
             was_up: false,
             trouble: None,
+            deaf: None,
+            waiting: Vec::new(),
             number: 0,
             pending: BTreeMap::new(),
             letters: BTreeMap::new(),
@@ -171,10 +177,14 @@ impl Desk {
     }
 
     /// Connected: what was not taken is sent, and what may have been answered unheard is asked again.
-    fn come(&mut self, kept: bool) {
+    fn come(&mut self, kept: bool, refused: &[(String, String)]) {
         let is_missed = self.was_up && !kept;
         (self.is_up, self.was_up, self.trouble) = (true, true, None);
-        self.listening.all_ready();
+        self.listening.all_ready(refused);
+        self.deaf = None;
+        self.be_refused(refused);
+        // Who no longer waits does not mind.
+        self.waiting.drain(..).for_each(|waiting| drop(waiting.send(Ok(()))));
         if is_missed {
             self.listening.tell_all(&Note::Gap);
         }
@@ -194,6 +204,26 @@ impl Desk {
                 }
             }
             self.send(number);
+        }
+    }
+
+    /// Answers that would come by these subscriptions will not.
+    fn be_refused(&mut self, refused: &[(String, String)]) {
+        for (filter, line) in refused {
+            let all = *filter == Self::answers(&self.id);
+            if all {
+                self.deaf = Some(line.clone());
+            }
+            let is_of = |pending: &Pending| all || answers_of(&pending.question.twin) == *filter;
+            let numbers: Vec<u64> = self
+                .pending
+                .iter()
+                .filter(|(_, pending)| is_of(pending))
+                .map(|(number, _)| *number)
+                .collect();
+            for number in numbers {
+                self.finish(number, Err(ClientError::Refused(line.clone())));
+            }
         }
     }
 
@@ -319,7 +349,7 @@ impl Handler<Heard> for Desk {
 
     fn handle(&mut self, heard: Heard, ctx: &mut Self::Context) {
         match heard {
-            Heard::Up { kept } => self.come(kept),
+            Heard::Up { kept, refused } => self.come(kept, &refused),
             Heard::Down => {
                 self.is_up = false;
                 // What was published by itself is not tried again.
@@ -329,17 +359,22 @@ impl Handler<Heard> for Desk {
             Heard::Taken(letter) => self.taken(letter, Ok(())),
             Heard::Refused(letter, line) => self.taken(letter, Err(line)),
             Heard::Subscribed(number, refusals) => {
-                let line = refusals.into_iter().next().map(|(_, line)| line);
-                self.listening.is_ready(number, line.clone());
-                // A question that waited for its own subscription.
-                match line {
-                    Some(line) if self.pending.contains_key(&number) => {
-                        self.finish(number, Err(ClientError::Refused(line)));
-                    }
-                    Some(_) | None => self.send(number),
+                if number == 0 {
+                    self.deaf = None;
                 }
+                self.be_refused(&refusals);
+                let line = refusals.into_iter().next().map(|(_, line)| line);
+                self.listening.is_ready(number, line);
+                // A question that waited for its own subscription.
+                self.send(number);
             }
-            Heard::Trouble(line) => self.trouble = Some(line),
+            Heard::Trouble(line) => {
+                for waiting in self.waiting.drain(..) {
+                    // Who no longer waits does not mind.
+                    waiting.send(Err(ClientError::Offline(line.clone()))).ok();
+                }
+                self.trouble = Some(line);
+            }
         }
     }
 }
@@ -357,6 +392,10 @@ impl Handler<Ask> for Desk {
     type Result = ();
 
     fn handle(&mut self, Ask { question, patience, tell }: Ask, ctx: &mut Self::Context) {
+        if let Some(line) = &self.deaf {
+            // Who no longer waits needs no answer.
+            return drop(tell.send(Err(ClientError::Refused(line.clone()))));
+        }
         let number = self.next_number();
         let untaken = self.letters(number, &question);
         let answers = answers_of(&question.twin);
@@ -426,8 +465,27 @@ impl Handler<Publish> for Desk {
         } else {
             let why = self.trouble.clone();
             let why = why.unwrap_or_else(|| "the broker is not connected".to_owned());
-            tell.send(Err(ClientError::Refused(why))).ok();
+            tell.send(Err(ClientError::Offline(why))).ok();
         }
+    }
+}
+
+/// Answers when there is a connection, or with the reason why there is none.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Connected(pub(super) oneshot::Sender<Result<(), ClientError>>);
+
+impl Handler<Connected> for Desk {
+    type Result = ();
+
+    fn handle(&mut self, Connected(tell): Connected, _: &mut Self::Context) {
+        let answer = match &self.trouble {
+            _ if self.is_up => Ok(()),
+            Some(line) => Err(ClientError::Offline(line.clone())),
+            None => return self.waiting.push(tell),
+        };
+        // Who no longer waits does not mind.
+        tell.send(answer).ok();
     }
 }
 

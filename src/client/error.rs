@@ -23,6 +23,9 @@ pub enum ClientError {
         /// What is wrong, in the manager's words.
         message: String,
     },
+    /// There is no connection, and why: a line.
+    #[error("{0}")]
+    Offline(String),
     /// The broker does not let us ask, or hear the answer: a line.
     #[error("{0}")]
     Refused(String),

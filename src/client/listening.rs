@@ -88,10 +88,14 @@ impl Listening {
         }
     }
 
-    /// A connection stands, with all subscriptions.
-    pub(super) fn all_ready(&mut self) {
+    /// A connection stands, with all subscriptions but these that are refused.
+    pub(super) fn all_ready(&mut self, refused: &[(String, String)]) {
         let numbers: Vec<u64> = self.listeners.keys().copied().collect();
-        numbers.into_iter().for_each(|number| self.is_ready(number, None));
+        for number in numbers {
+            let Some(listener) = self.listeners.get(&number) else { continue };
+            let line = refused.iter().find(|(filter, _)| listener.filters.contains(filter));
+            self.is_ready(number, line.map(|(_, line)| line.clone()));
+        }
     }
 
     /// A listener has gone: the filters that nobody wants any more.

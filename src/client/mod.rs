@@ -48,7 +48,7 @@ mod set;
 mod settle;
 mod watch;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fmt, sync::Arc, time::Duration};
 
 use actix::prelude::*;
 use serde_json::{Map, Value};
@@ -167,6 +167,17 @@ impl Client {
         &self.handle.id
     }
 
+    /// Waits until it is connected, or until it is known why it cannot be. It goes on trying either way: who needs not
+    /// know asks right away, and is answered when the broker is there.
+    ///
+    /// # Errors
+    /// [`ClientError::Offline`] says why the last attempt failed.
+    pub async fn connected(&self) -> Result<(), ClientError> {
+        let (tell, told) = oneshot::channel();
+        self.handle.desk.do_send(desk::Connected(tell));
+        told.await.unwrap_or(Err(ClientError::Closed))
+    }
+
     /// The twin of a thing. Of one that nobody has heard of it is empty, with version 0.
     ///
     /// # Errors
@@ -216,10 +227,10 @@ impl Client {
         &self,
         ids: impl IntoIterator<Item = ThingId>,
     ) -> Result<Watch, ClientError> {
-        let ids: Vec<ThingId> = ids.into_iter().collect();
+        let ids: BTreeSet<ThingId> = ids.into_iter().collect();
         let topic = |id: &ThingId| Topic::Thing(id.clone(), ThingTopic::TwinUpd).to_string();
         let listener = self.listen(ids.iter().map(topic).collect()).await?;
-        Ok(Watch::new(listener))
+        Ok(Watch::new(listener, ids))
     }
 
     /// What becomes of the twins of all things from now on.
@@ -228,7 +239,7 @@ impl Client {
     /// [`ClientError`], if the broker does not let us listen.
     pub async fn watch_all(&self) -> Result<Watch, ClientError> {
         let listener = self.listen(vec!["TNG/+/TWIN/UPD".to_owned()]).await?;
-        Ok(Watch::new(listener))
+        Ok(Watch::new(listener, BTreeSet::new()))
     }
 
     /// The group of this name.
@@ -275,6 +286,13 @@ impl Client {
         self.handle.desk.do_send(publish);
         let lost = || Err(ClientError::Unsure { what: format!("a publish to {topic}") });
         told.await.unwrap_or_else(|_| lost())
+    }
+
+    /// Has the manager tell of a twin once more, on its `TWIN/UPD`, if we may ask.
+    fn look_at(&self, id: &ThingId) {
+        let topic = Topic::Thing(id.clone(), ThingTopic::TwinGet).to_string();
+        let (tell, _) = oneshot::channel();
+        self.handle.desk.do_send(Publish { topic, payload: b"{}".to_vec(), tell });
     }
 
     /// Waits for some time, in any runtime.

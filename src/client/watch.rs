@@ -1,7 +1,7 @@
 //! Twins as they change.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     fmt,
     pin::Pin,
     task::{Context, Poll},
@@ -32,8 +32,12 @@ pub struct Change {
 }
 
 /// A stream of changes of twins.
+///
+/// When the connection was lost, and is back, the twins that it has told of or that were named are asked for: what
+/// changed meanwhile is told then, as one change.
 pub struct Watch {
     listener: Listener,
+    ids: BTreeSet<ThingId>,
     known: HashMap<ThingId, TwinUpdate>,
 }
 
@@ -44,12 +48,13 @@ impl fmt::Debug for Watch {
 }
 
 impl Watch {
-    pub(super) fn new(listener: Listener) -> Self {
-        Self { listener, known: HashMap::new() }
+    pub(super) fn new(listener: Listener, ids: BTreeSet<ThingId>) -> Self {
+        Self { listener, ids, known: HashMap::new() }
     }
 
     /// Takes these for what is known of the twin: only what differs from it is a change.
     pub fn know(&mut self, id: ThingId, twin: TwinUpdate) {
+        self.ids.insert(id.clone());
         self.known.insert(id, twin);
     }
 
@@ -63,9 +68,13 @@ impl Watch {
     }
 
     fn changed(&mut self, note: Note) -> Option<Change> {
-        let Note::Got(got) = note else { return None };
+        let Note::Got(got) = note else {
+            self.ids.iter().for_each(|id| self.listener.client.look_at(id));
+            return None;
+        };
         let Ok(Topic::Thing(id, _)) = got.topic.parse() else { return None };
         let twin = TwinUpdate::parse(&got.payload).ok()?;
+        self.ids.insert(id.clone());
         let before = self.known.insert(id.clone(), twin.clone());
         change(id, before.as_ref(), twin)
     }

@@ -85,6 +85,8 @@ pub(crate) enum Heard {
     Up {
         /// Whether the broker still has our session, and so what came meanwhile.
         kept: bool,
+        /// The subscriptions that are refused, each with a line that says why; they are tried again.
+        refused: Vec<(String, String)>,
     },
     /// The connection is lost; what was not taken is not with the broker.
     Down,
@@ -94,7 +96,8 @@ pub(crate) enum Heard {
     Taken(u64),
     /// The broker will never take the letter of this number, and why: a line.
     Refused(u64, String),
-    /// The subscriptions of this number are answered: each that is refused, with a line that says why.
+    /// The subscriptions of this number are answered: each that is refused, with a line that says why. Under 0 it is
+    /// those that were refused before and were tried again.
     Subscribed(u64, Vec<(String, String)>),
     /// Why there is no connection: a line.
     Trouble(String),
@@ -250,14 +253,14 @@ impl Wire {
         }
         let filters: Vec<_> = self.filters.iter().cloned().collect();
         if filters.is_empty() {
-            return self.tell_up(kept);
+            return self.tell_up(kept, Vec::new());
         }
         self.ask_for(&client, filters, Wanted::ToBegin { kept }, ctx);
     }
 
-    fn tell_up(&mut self, kept: bool) {
+    fn tell_up(&mut self, kept: bool, refused: Vec<(String, String)>) {
         self.is_told = true;
-        self.owner.do_send(Heard::Up { kept });
+        self.owner.do_send(Heard::Up { kept, refused });
     }
 
     /// The present connection, if any, is of no more use. What it did not settle is its sender's.
@@ -473,12 +476,11 @@ impl Handler<Subscribed> for Wire {
             }
         }
         self.look_after(&refusals, wanted, ctx);
+        let refused = refusals.into_iter().collect();
         match wanted {
-            Wanted::ToBegin { kept } => self.tell_up(kept),
-            Wanted::Later(number) => {
-                self.owner.do_send(Heard::Subscribed(number, refusals.into_iter().collect()));
-            }
-            Wanted::Again => {}
+            Wanted::ToBegin { kept } => self.tell_up(kept, refused),
+            Wanted::Later(number) => self.owner.do_send(Heard::Subscribed(number, refused)),
+            Wanted::Again => self.owner.do_send(Heard::Subscribed(0, refused)),
         }
     }
 }

@@ -11,7 +11,7 @@ use std::{
 use twinthing::mqtt::{Fatal, MqttSettings, Probed, Secret, Version, probe};
 
 use crate::{
-    broker::{Broker, dynamic_security},
+    broker::{Broker, broker_without},
     peer::Peer,
     rig::{Rig, settings, settings_for, until},
 };
@@ -56,24 +56,6 @@ async fn without_fail_fast_nothing_is_fatal() {
     })
     .await;
     assert_eq!((rig.fatal.len(), rig.link.len()), (0, 0));
-}
-
-/// A broker that refuses subscriptions to this filter.
-fn broker_without(filter: &str) -> Broker {
-    let roles = r#"{"defaultACLAccess": {"publishClientSend": true, "publishClientReceive": true,
-        "subscribe": true, "unsubscribe": true}, "clients": [], "anonymousGroup": "all",
-        "groups": [{"groupname": "all", "roles": [{"rolename": "some"}]}],
-        "roles": [{"rolename": "some", "acls":
-            [{"acltype": "subscribePattern", "topic": "<filter>", "allow": false}]}]}"#;
-    let mut broker = Broker::start();
-    broker.stop();
-    fs::write(broker.folder().join("roles.json"), roles.replace("<filter>", filter)).unwrap();
-    broker.configure(&format!(
-        "plugin {}\nplugin_opt_config_file {{folder}}/roles.json",
-        dynamic_security()
-    ));
-    broker.run();
-    broker
 }
 
 #[actix::test]

@@ -181,3 +181,21 @@ pub fn dynamic_security() -> String {
     let found = folders.chain([Path::new("/usr/lib").to_owned()]).map(|folder| folder.join(name));
     found.into_iter().find(|path| path.exists()).unwrap().display().to_string()
 }
+
+/// A broker that refuses subscriptions to this filter.
+pub fn broker_without(filter: &str) -> Broker {
+    let roles = r#"{"defaultACLAccess": {"publishClientSend": true, "publishClientReceive": true,
+        "subscribe": true, "unsubscribe": true}, "clients": [], "anonymousGroup": "all",
+        "groups": [{"groupname": "all", "roles": [{"rolename": "some"}]}],
+        "roles": [{"rolename": "some", "acls":
+            [{"acltype": "subscribePattern", "topic": "<filter>", "allow": false}]}]}"#;
+    let mut broker = Broker::start();
+    broker.stop();
+    fs::write(broker.folder().join("roles.json"), roles.replace("<filter>", filter)).unwrap();
+    broker.configure(&format!(
+        "plugin {}\nplugin_opt_config_file {{folder}}/roles.json",
+        dynamic_security()
+    ));
+    broker.run();
+    broker
+}
