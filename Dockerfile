@@ -1,5 +1,5 @@
 # syntax=docker/dockerfile:1
-# The manager in a small image: docker build -t twinthing .
+# The manager in a small image, with twinctl beside it: docker build -t twinthing .
 
 FROM rust:1-slim-bookworm AS build
 RUN apt-get update \
@@ -8,14 +8,15 @@ RUN apt-get update \
 WORKDIR /src
 # The dependencies, which seldom change, are a layer of their own.
 COPY Cargo.toml Cargo.lock ./
-RUN mkdir -p src/bin/twinmgr benches \
+RUN mkdir -p src/bin/twinmgr src/bin/twinctl benches \
  && touch src/lib.rs benches/flood.rs benches/groups.rs \
- && echo 'fn main() {}' >src/bin/twinmgr/main.rs \
- && cargo build --release --locked --bin twinmgr \
- && rm -rf src target/release/deps/*twinthing* target/release/deps/twinmgr* target/release/.fingerprint/twinthing-*
+ && echo 'fn main() {}' | tee src/bin/twinmgr/main.rs >src/bin/twinctl/main.rs \
+ && cargo build --release --locked --bins \
+ && rm -rf src target/release/deps/*twinthing* target/release/deps/twinmgr* target/release/deps/twinctl* \
+           target/release/.fingerprint/twinthing-*
 COPY migrations migrations
 COPY src src
-RUN cargo build --release --locked --bin twinmgr
+RUN cargo build --release --locked --bins
 
 FROM debian:bookworm-slim
 RUN apt-get update \
@@ -23,7 +24,7 @@ RUN apt-get update \
  && rm -rf /var/lib/apt/lists/* \
  && useradd --no-create-home --shell /usr/sbin/nologin --uid 10001 twinmgr \
  && install -d -o twinmgr -g twinmgr -m 700 /data
-COPY --from=build /src/target/release/twinmgr /usr/local/bin/twinmgr
+COPY --from=build /src/target/release/twinmgr /src/target/release/twinctl /usr/local/bin/
 USER twinmgr
 # All that it writes is here: the rest may be read-only.
 ENV TWIN_DATA_DIR=/data

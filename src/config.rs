@@ -116,8 +116,26 @@ fn inbox(from: &mut Reader<'_>, data_dir: &Path) -> Option<InboxSettings> {
     }
 }
 
-fn mqtt(from: &mut Reader<'_>, data_dir: &Path) -> Option<MqttSettings> {
-    let (client_id, user, password) = identity(from);
+/// How to reach a broker for one who is no manager: by the settings named `MQTT_` up to `MQTT_KEEP_ALIVE`, under this
+/// client id.
+///
+/// # Errors
+/// [`ConfigError`] with a line for each setting that is wrong.
+pub fn read_access(source: &dyn Source, client_id: ThingId) -> Result<Access, ConfigError> {
+    let mut reader = Reader::new(source);
+    let user = reader.text("MQTT_USER");
+    let password = password(&mut reader, user.is_some());
+    let access = access(&mut reader, Some(client_id), user, password);
+    reader.finish()?;
+    access.ok_or_else(|| ConfigError { lines: vec!["the settings cannot be read".to_owned()] })
+}
+
+fn access(
+    from: &mut Reader<'_>,
+    client_id: Option<ThingId>,
+    user: Option<String>,
+    password: Option<Secret>,
+) -> Option<Access> {
     let version = match from.text("MQTT_VERSION").unwrap_or_default().as_str() {
         "5" => Some(Version::V5),
         "3.1.1" => Some(Version::V3),
@@ -126,25 +144,32 @@ fn mqtt(from: &mut Reader<'_>, data_dir: &Path) -> Option<MqttSettings> {
     let port = from.number("MQTT_PORT", 1..=65_535);
     let [ca_file, cert_file, key_file] = certificates(from);
     let keep_alive = from.number("MQTT_KEEP_ALIVE", 5..=65_535);
+    Some(Access {
+        client_id: client_id?,
+        user,
+        password,
+        host: from.text("MQTT_HOST").unwrap_or_default(),
+        port: port?,
+        ca_file,
+        cert_file,
+        key_file,
+        version: version?,
+        keep_alive: Duration::from_secs(keep_alive?),
+    })
+}
+
+fn mqtt(from: &mut Reader<'_>, data_dir: &Path) -> Option<MqttSettings> {
+    let (client_id, user, password) = identity(from);
+    let filters = client_id.as_ref().map(manager_filters).unwrap_or_default();
+    let access = access(from, client_id, user, password);
     let session_expiry = from.seconds("MQTT_SESSION_EXPIRY", 0);
     let window = from.number("MQTT_WINDOW", 1..=60_000);
     let under_way = from.number("TWIN_UNDER_WAY", 1..=1_000_000);
     let outbox_bytes = from.number("TWIN_OUTBOX_BYTES", 1024..=usize::MAX);
     let fail_fast = from.flag("TWIN_FAIL_FAST");
     Some(MqttSettings {
-        filters: client_id.as_ref().map(manager_filters).unwrap_or_default(),
-        access: Access {
-            client_id: client_id?,
-            user,
-            password,
-            host: from.text("MQTT_HOST").unwrap_or_default(),
-            port: port?,
-            ca_file,
-            cert_file,
-            key_file,
-            version: version?,
-            keep_alive: Duration::from_secs(keep_alive?),
-        },
+        filters,
+        access: access?,
         session_expiry,
         window: window?,
         under_way: under_way?,
@@ -162,11 +187,16 @@ fn identity(from: &mut Reader<'_>) -> (Option<ThingId>, Option<String>, Option<S
         Ok(id) => Some(id),
         Err(error) => from.wrong("MQTT_USER", &format!("{error}; it is the manager's id")),
     };
+    let password = password(from, user.is_some());
+    (client_id, user, password)
+}
+
+fn password(from: &mut Reader<'_>, has_user: bool) -> Option<Secret> {
     let password = from.secret("MQTT_PASSWD").map(Secret);
-    if password.is_some() && user.is_none() {
+    if password.is_some() && !has_user {
         from.wrong::<()>("MQTT_PASSWD", "is set, and MQTT_USER is not");
     }
-    (client_id, user, password)
+    password
 }
 
 /// The files for TLS: the CA's, the manager's own, and its key.

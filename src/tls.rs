@@ -19,6 +19,14 @@ use openssl::{
     x509::{X509, X509NameRef, X509Ref, X509StoreContextRef, store::X509StoreBuilder},
 };
 
+/// Has OpenSSL begin now, and stay until the process ends.
+///
+/// Whoever has it begin first says how it ends, and paho would have it cleaned up by `exit`: under the threads that are
+/// still ending, which crashes one process in some hundred (OPENSSL_cleanup(3)). This asks for no such end.
+pub(crate) fn begin() {
+    openssl::init();
+}
+
 /// How long the server may take for each step of a handshake.
 const PATIENCE: Duration = Duration::from_secs(5);
 

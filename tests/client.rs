@@ -256,6 +256,9 @@ fn changes_of_twins_are_a_stream() {
         assert_eq!(taken.reported, object(json!({"on": true})));
         assert_eq!(taken.desired, object(json!({"on": null})));
         assert_eq!(taken.online, None);
+        devices[0].close().await;
+        let gone = watch.next().await.unwrap();
+        assert_eq!((gone.online, gone.reported.len()), (Some(Some(false)), 0));
         let mut all = client.watch_all().await.unwrap();
         devices[1].update(|state| state["level"] = json!(10)).unwrap();
         let changed = all.next().await.unwrap();

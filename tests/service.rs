@@ -115,6 +115,21 @@ fn what_is_installed_is_a_good_unit_and_goes_again_and_settings_stay() {
         (in_folder("usr/bin/twinmgr"), in_folder("etc/systemd/system/twinmgr.service"));
     let version = Command::new(&bin).arg("--version").output().unwrap();
     assert!(version.status.success());
+    let client = in_folder("usr/bin/twinctl");
+    assert!(Command::new(&client).arg("--version").output().unwrap().status.success());
+    let pages = in_folder("usr/share/man/man1");
+    let beside = [
+        (in_folder("usr/share/bash-completion/completions/twinctl"), "complete -F _twinctl"),
+        (in_folder("usr/share/zsh/site-functions/_twinctl"), "#compdef twinctl"),
+        (in_folder("usr/share/fish/vendor_completions.d/twinctl.fish"), "complete -c twinctl"),
+        (pages.join("twinctl.1"), ".TH twinctl 1"),
+        (pages.join("twinctl-ls.1"), "CONDITION"),
+        (pages.join("twinctl-group-set.1"), "MEMBER=VALUE"),
+    ];
+    for (file, with) in &beside {
+        let text = fs::read_to_string(file).unwrap();
+        assert!(text.contains(with), "{}: {text}", file.display());
+    }
     let text = fs::read_to_string(&unit).unwrap();
     assert!(text.contains("ExecStart=/usr/bin/twinmgr\n") && !text.contains("@PREFIX@"), "{text}");
     let settings = in_folder("etc/twinmgr/twinmgr.env");
@@ -137,7 +152,9 @@ fn what_is_installed_is_a_good_unit_and_goes_again_and_settings_stay() {
         }
     }
     script("scripts/install.sh", &["uninstall"], &variables);
-    assert!(!bin.exists() && !unit.exists() && settings.exists());
+    assert!(!bin.exists() && !client.exists() && !unit.exists() && settings.exists());
+    let left: Vec<_> = beside.iter().filter(|(file, _)| file.exists()).collect();
+    assert!(left.is_empty(), "{left:?}");
 }
 
 #[test]

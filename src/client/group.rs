@@ -154,13 +154,13 @@ impl GroupSet {
             false => self.from.iter().cloned().collect(),
         };
         let watched: BTreeSet<ThingId> = ids.iter().cloned().collect();
-        let mut watches = vec![group.client.watch(ids).await?];
+        let mut watches = vec![group.client.updates(ids).await?];
         let outcome = self.committed().await?;
         let addressed: BTreeSet<_> = outcome.changed.union(&outcome.unchanged).cloned().collect();
         // Who had no twin before is not watched yet.
         let new: Vec<_> = addressed.difference(&watched).cloned().collect();
         if !new.is_empty() {
-            watches.push(group.client.watch(new).await?);
+            watches.push(group.client.updates(new).await?);
         }
         let waiting = Waiting { group, asked, addressed, things: BTreeMap::new() };
         let things = waiting.settle(watches, until, &mut progress).await?;

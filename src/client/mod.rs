@@ -227,10 +227,9 @@ impl Client {
         &self,
         ids: impl IntoIterator<Item = ThingId>,
     ) -> Result<Watch, ClientError> {
-        let ids: BTreeSet<ThingId> = ids.into_iter().collect();
-        let topic = |id: &ThingId| Topic::Thing(id.clone(), ThingTopic::TwinUpd).to_string();
-        let listener = self.listen(ids.iter().map(topic).collect()).await?;
-        Ok(Watch::new(listener, ids))
+        let ids: Vec<ThingId> = ids.into_iter().collect();
+        let presence = ids.iter().map(|id| format!("TNG/{id}/LC/+")).collect();
+        self.updates(ids).await?.with_presence(presence).await
     }
 
     /// What becomes of the twins of all things from now on.
@@ -239,7 +238,16 @@ impl Client {
     /// [`ClientError`], if the broker does not let us listen.
     pub async fn watch_all(&self) -> Result<Watch, ClientError> {
         let listener = self.listen(vec!["TNG/+/TWIN/UPD".to_owned()]).await?;
-        Ok(Watch::new(listener, BTreeSet::new()))
+        let watch = Watch::new(listener, BTreeSet::new());
+        watch.with_presence(vec!["TNG/+/LC/+".to_owned()]).await
+    }
+
+    /// A watch that does not care for presence.
+    async fn updates(&self, ids: impl IntoIterator<Item = ThingId>) -> Result<Watch, ClientError> {
+        let ids: BTreeSet<ThingId> = ids.into_iter().collect();
+        let topic = |id: &ThingId| Topic::Thing(id.clone(), ThingTopic::TwinUpd).to_string();
+        let listener = self.listen(ids.iter().map(topic).collect()).await?;
+        Ok(Watch::new(listener, ids))
     }
 
     /// The group of this name.

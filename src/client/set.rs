@@ -72,7 +72,7 @@ impl Set {
             Ok(asked) => asked.clone(),
             Err(_) => return self.committed().await.map(|_| Settled::default()),
         };
-        let mut watch = client.watch([id.clone()]).await?;
+        let mut watch = client.updates([id.clone()]).await?;
         let committed = self.committed().await?;
         let mut settled = Settled::of(&asked, &committed);
         while !settled.is_over() {

@@ -10,8 +10,8 @@ use std::{
 use futures_core::Stream;
 use serde_json::{Map, Value};
 
-use super::{Listener, Note, ThingId, TwinUpdate};
-use crate::protocol::{Path, Topic, at, leaves, same_value};
+use super::{ClientError, Listener, Note, ThingId, TwinUpdate};
+use crate::protocol::{Path, ThingTopic, Topic, at, leaves, same_value};
 
 /// A twin that changed, and what of it did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,9 +34,11 @@ pub struct Change {
 /// A stream of changes of twins.
 ///
 /// When the connection was lost, and is back, the twins that it has told of or that were named are asked for: what
-/// changed meanwhile is told then, as one change.
+/// changed meanwhile is told then, as one change. That a thing comes or goes is told if the broker lets us subscribe to
+/// its `LC/+`: a manager does not tell of a twin for that alone, so it is asked.
 pub struct Watch {
     listener: Listener,
+    presence: Option<Listener>,
     ids: BTreeSet<ThingId>,
     known: HashMap<ThingId, TwinUpdate>,
 }
@@ -49,7 +51,16 @@ impl fmt::Debug for Watch {
 
 impl Watch {
     pub(super) fn new(listener: Listener, ids: BTreeSet<ThingId>) -> Self {
-        Self { listener, ids, known: HashMap::new() }
+        Self { listener, presence: None, ids, known: HashMap::new() }
+    }
+
+    pub(super) async fn with_presence(mut self, filters: Vec<String>) -> Result<Self, ClientError> {
+        self.presence = match self.listener.client.listen(filters).await {
+            Ok(listener) => Some(listener),
+            Err(ClientError::Refused(_)) => None,
+            Err(error) => return Err(error),
+        };
+        Ok(self)
     }
 
     /// Takes these for what is known of the twin: only what differs from it is a change.
@@ -65,6 +76,15 @@ impl Watch {
 
     pub(super) async fn note(&mut self) -> Option<Note> {
         self.listener.told.recv().await
+    }
+
+    /// The thing's manager has heard of it before us, so that its answer knows.
+    fn came_or_went(&self, note: Note) {
+        if let Note::Got(got) = note
+            && let Ok(Topic::Thing(id, ThingTopic::LcOn | ThingTopic::LcOff)) = got.topic.parse()
+        {
+            self.listener.client.look_at(&id);
+        }
     }
 
     fn changed(&mut self, note: Note) -> Option<Change> {
@@ -84,6 +104,11 @@ impl Stream for Watch {
     type Item = Change;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Change>> {
+        while let Some(presence) = &mut self.presence
+            && let Poll::Ready(Some(note)) = presence.told.poll_recv(context)
+        {
+            self.came_or_went(note);
+        }
         loop {
             match self.listener.told.poll_recv(context) {
                 Poll::Pending => return Poll::Pending,

@@ -61,6 +61,7 @@ fn readable(what: &'static str, path: Option<&Path>) -> Result<(), MqttError> {
 
 /// A client for one connection, with so many publishes unacknowledged at once.
 pub(super) fn client(access: &Access, window: usize) -> Result<AsyncClient, MqttError> {
+    crate::tls::begin();
     let scheme = if access.ca_file.is_some() { "mqtts" } else { "mqtt" };
     let host = match access.host.as_str() {
         v6 if v6.contains(':') && !v6.starts_with('[') => format!("[{v6}]"),

@@ -503,7 +503,10 @@ impl Wire {
         if !matches!(wanted, Wanted::Again) {
             for line in refusals.values() {
                 log::error!("{line}; trying again");
-                self.owner.do_send(Heard::Trouble(line.clone()));
+                // An application hears of it with `Up`, for each may miss another one.
+                if self.role == Role::Thing {
+                    self.owner.do_send(Heard::Trouble(line.clone()));
+                }
             }
         }
         let (filters, connection) = (refusals.keys().cloned().collect(), self.connection);

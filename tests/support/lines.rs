@@ -39,6 +39,14 @@ impl Lines {
         writeln!(self.input.as_mut().unwrap(), "{line}").unwrap();
     }
 
+    /// The next line, if there is one already.
+    pub fn heard(&mut self) -> Option<String> {
+        self.heard.extend(self.told.try_iter());
+        let line = self.heard.get(self.seen).cloned();
+        self.seen += usize::from(line.is_some());
+        line
+    }
+
     /// The next line like this one; those before it are passed over.
     pub fn until(&mut self, patience: Duration, is_it: impl Fn(&str) -> bool) -> String {
         let deadline = Instant::now() + patience;
@@ -59,6 +67,12 @@ impl Lines {
     /// The next line that begins so.
     pub fn until_begins(&mut self, patience: Duration, with: &str) -> String {
         self.until(patience, |line| line.starts_with(with))
+    }
+
+    /// Ends it by this signal, and waits for that.
+    pub fn end_by(self, signal: &str, patience: Duration) -> (ExitStatus, Vec<String>) {
+        self.signal(signal);
+        self.end(patience)
     }
 
     /// Sends it a signal, by its name.
