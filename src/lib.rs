@@ -1,8 +1,79 @@
 //! Digital twins for things that speak MQTT.
 //!
-//! A **thing** reports what it is; a **client** asks it to be otherwise; both talk to the thing's
-//! **twin**, which the manager, the program `twinmgr`, keeps in a database. This crate is that
-//! program's library.
+//! A **thing** reports what it is; a **client** asks it to be otherwise; both talk to the thing's **twin**, which the
+//! manager, the program `twinmgr`, keeps in a database. With this crate you build things and clients; it is also
+//! the library of the manager itself.
+//!
+//! # A thing, and one who asks it for something
+//!
+//! Have a broker and a manager: `make run` in the repository starts both. Then, in a project of your own, with
+//!
+//! ```toml
+//! [dependencies]
+//! serde = { version = "1", features = ["derive"] }
+//! serde_json = "1"
+//! # Without the manager, and so without a database.
+//! twinthing = { version = "0.1", default-features = false }
+//! ```
+//!
+//! this is a lamp, whole:
+//!
+//! ```no_run
+//! use serde::{Deserialize, Serialize};
+//! use twinthing::device::{Access, Device};
+//!
+//! #[derive(Clone, Serialize, Deserialize)]
+//! struct Lamp {
+//!     on: bool,
+//!     brightness: u8,
+//! }
+//!
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let access = Access::new("lamp", "127.0.0.1")?;
+//!     let lamp = Device::build(access, Lamp { on: false, brightness: 40 })
+//!         .filter(|now, wanted| if wanted.brightness > 100 { wanted.brightness = now.brightness })
+//!         .on_change(|change| println!("on: {}", change.state.on))
+//!         .start()?;
+//!     for _ in std::io::stdin().lines() {
+//!         lamp.update(|lamp| lamp.on = !lamp.on)?; // the switch
+//!     }
+//!     lamp.close_blocking();
+//!     Ok(())
+//! }
+//! ```
+//!
+//! It connects when it can, for ever; says that it is there, and by its will that it is gone; does what it is asked, as
+//! far as the filter lets it; reports what changed, also what changed while the broker was away; and is given back what
+//! it was when it starts anew. [`device`] has the rest: callbacks or `async`, topics of your own, intervals, TLS.
+//!
+//! An application never waits for a thing. It asks the twin:
+//!
+//! ```no_run
+//! use std::time::Duration;
+//!
+//! use serde_json::json;
+//! use twinthing::client::{Access, Ask, Client, block_on};
+//!
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let client = Client::connect(Access::new("app", "127.0.0.1")?)?;
+//!     let lamp = "lamp".parse()?;
+//!     block_on(async {
+//!         // The manager has it: the lamp is told now, or when it is back.
+//!         client.set(&lamp, json!({"on": true})).await?;
+//!         // Or wait what the lamp makes of it.
+//!         let settled = client.set(&lamp, json!({"brightness": 200})).settled(Duration::from_secs(5)).await?;
+//!         println!("taken {:?}, declined {:?}, open {:?}", settled.taken, settled.declined, settled.open);
+//!         // All lamps that are on, of a group.
+//!         let on = json!({"column": "reported.on", "op": "=", "value": true});
+//!         let lights = client.group(&"lights".parse().expect("a name"));
+//!         println!("{}", lights.query(&Ask::new().select(["clientId"]).only(on)).await?);
+//!         Ok(())
+//!     })
+//! }
+//! ```
+//!
+//! [`client`] has the rest: [`watch`](client::Client::watch) for changes as a stream, groups, versions. To look at twins
+//! by hand there is `twinctl`; to see how a fleet behaves, `examples/fleet.rs`.
 //!
 //! # The map
 //!
@@ -12,9 +83,11 @@
 //! | [`twin`] | the rules of a twin; pure | `protocol` |
 //! | `tls` | whether a server is the one that is meant | nobody |
 //! | [`mqtt`] | the broker: the only place that names paho | `protocol`, `tls` |
+//! | [`device`] | for those who build things | `protocol`, `mqtt` |
+//! | [`client`] | for those who build applications | `protocol`, `mqtt` |
 //! | [store](store/index.html) | the database: the only place that names diesel | `protocol`, `twin`, `tls` |
-//! | [manager](manager/index.html) | the service: a router, and an actor for each thing | all above |
-//! | [config](config/index.html) | the settings, from environment and flags | all above |
+//! | [manager](manager/index.html) | the service: a router, and an actor for each thing | `protocol`, `twin`, `mqtt`, `store` |
+//! | [config](config/index.html) | the settings, from environment and flags | what the manager is made of |
 //!
 //! The last three come with the feature `manager`, which is on by default; without it there is no
 //! diesel. `tests/layering.rs` holds the third column.
@@ -41,7 +114,8 @@
 //! A SET of a group is one message that takes its place in the queues of all its members at once, before the next is
 //! looked at; it is done when the last of them has told. A query of a group is asked of the database, beside all this.
 //!
-//! Still to come: libraries for those who build things and clients.
+//! Things and applications have no inbox: what the broker has not taken they say again. Their end of the wire is in
+//! `mqtt/wire.rs`.
 //!
 //! # The rules, read as a test
 //!
