@@ -29,6 +29,16 @@ enum Of {
 }
 
 /// Why a topic is none that an application may use as it likes.
+///
+/// ```
+/// use twinthing::protocol::AppTopic;
+///
+/// let error = "TNG/pump/TPC/STATS".parse::<AppTopic>().unwrap_err();
+/// assert_eq!(
+///     error.to_string(),
+///     "topic \"TNG/pump/TPC/STATS\" is the protocol's; take another name than PING, PONG, STATS and RES"
+/// );
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AppTopicError {
     /// Not below `TPC`.
@@ -52,6 +62,15 @@ pub enum AppTopicError {
 impl AppTopic {
     /// `TNG/<id>/TPC/<levels>`.
     ///
+    /// ```
+    /// use twinthing::protocol::AppTopic;
+    ///
+    /// let level = AppTopic::thing("pump".parse()?, "TANK/2/LEVEL")?;
+    /// assert_eq!(level.to_string(), "TNG/pump/TPC/TANK/2/LEVEL");
+    /// assert!(AppTopic::thing("pump".parse()?, "TANK/+/LEVEL").is_err(), "that is a filter");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// [`AppTopicError`] if the levels are none.
     pub fn thing(id: ThingId, levels: &str) -> Result<Self, AppTopicError> {
@@ -60,6 +79,14 @@ impl AppTopic {
 
     /// `GRP/<group>/TPC/<levels>`.
     ///
+    /// ```
+    /// use twinthing::protocol::{AppTopic, AppTopicError};
+    ///
+    /// let ping = AppTopic::group("ALL".parse()?, "PING");
+    /// assert_eq!(ping, Err(AppTopicError::Taken("GRP/ALL/TPC/PING".into())));
+    /// # Ok::<(), twinthing::protocol::IdError>(())
+    /// ```
+    ///
     /// # Errors
     /// [`AppTopicError`] if the levels are none.
     pub fn group(name: GroupName, levels: &str) -> Result<Self, AppTopicError> {
@@ -67,12 +94,29 @@ impl AppTopic {
     }
 
     /// What stands behind `TPC/`.
+    ///
+    /// ```
+    /// use twinthing::protocol::AppTopic;
+    ///
+    /// let topic: AppTopic = "TNG/pump/TPC/VALVE/3/OPEN".parse()?;
+    /// assert_eq!(Vec::from_iter(topic.levels().split('/')), ["VALVE", "3", "OPEN"]);
+    /// # Ok::<(), twinthing::protocol::AppTopicError>(())
+    /// ```
     #[must_use]
     pub fn levels(&self) -> &str {
         &self.levels
     }
 
     /// The group whose topic this is, if it is a group's.
+    ///
+    /// ```
+    /// use twinthing::protocol::AppTopic;
+    ///
+    /// let topic: AppTopic = "GRP/garden/TPC/SEASON".parse()?;
+    /// assert!(topic.of_group().is_some_and(|group| group.as_str() == "garden"));
+    /// assert!(topic.of_thing().is_none());
+    /// # Ok::<(), twinthing::protocol::AppTopicError>(())
+    /// ```
     #[must_use]
     pub fn of_group(&self) -> Option<&GroupName> {
         match &self.of {
@@ -82,6 +126,16 @@ impl AppTopic {
     }
 
     /// The thing whose topic this is, if it is a thing's.
+    ///
+    /// ```
+    /// use twinthing::protocol::{AppTopic, ThingId};
+    ///
+    /// let pump: ThingId = "pump".parse()?;
+    /// let from_pump = |topic: &AppTopic| topic.of_thing() == Some(&pump);
+    /// assert!(from_pump(&"TNG/pump/TPC/DONE".parse()?));
+    /// assert!(!from_pump(&"TNG/lamp/TPC/DONE".parse()?));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn of_thing(&self) -> Option<&ThingId> {
         match &self.of {

@@ -12,6 +12,15 @@ use super::{
 };
 
 /// A SET of the members of a group, or of some of them.
+///
+/// ```
+/// use twinthing::protocol::GroupSetRequest;
+///
+/// let request = GroupSetRequest::parse(br#"{"set":{"alarm":null},"version":3}"#, 1024)?;
+/// assert!(request.from.is_empty(), "all members are meant");
+/// assert_eq!(request.set.version, Some(3));
+/// # Ok::<(), twinthing::protocol::Problem>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupSetRequest {
     /// What is asked of each of them.
@@ -59,6 +68,15 @@ fn from(object: &Map<String, Value>) -> Result<BTreeSet<String>, Bad> {
 
 /// Reads the payload of `GRP/<group>/TWIN/GET`: what is asked of the members, and the request's `query`.
 ///
+/// ```
+/// use twinthing::protocol::{Query, parse_group_get};
+///
+/// let (asked, query) = parse_group_get(br#"{"query":5}"#, 1024)?;
+/// assert_eq!(*asked, Query::default(), "all there is of every member");
+/// assert_eq!(query, Some(5.into()));
+/// # Ok::<(), twinthing::protocol::Problem>(())
+/// ```
+///
 /// # Errors
 /// A [`Problem`] under the request's `query` says what is wrong with it.
 pub fn parse_group_get(
@@ -72,6 +90,15 @@ pub fn parse_group_get(
 }
 
 /// What came of a SET of a group: the answer to one that has a `query`.
+///
+/// ```
+/// use twinthing::protocol::SetOutcome;
+///
+/// let outcome = SetOutcome { members: 1, refused: ["x".to_owned()].into(), ..SetOutcome::default() };
+/// let answer: serde_json::Value = serde_json::from_str(&outcome.to_payload(&7.into()))?;
+/// assert_eq!(SetOutcome::from_value(&answer["set"]), Some(outcome));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SetOutcome {
     /// How many members were addressed.

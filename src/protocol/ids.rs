@@ -3,9 +3,24 @@
 use std::{borrow::Borrow, fmt, str::FromStr, sync::Arc};
 
 /// The most bytes of UTF-8 that an id or a group's name may have.
+///
+/// ```
+/// use twinthing::protocol::{MAX_ID_BYTES, ThingId};
+///
+/// let id = "ä".repeat(MAX_ID_BYTES / 2);
+/// assert!(id.parse::<ThingId>().is_ok());
+/// assert!(format!("{id}1").parse::<ThingId>().is_err(), "41 characters, and 81 bytes");
+/// ```
 pub const MAX_ID_BYTES: usize = 80;
 
 /// Why a text is no id of a thing and no name of a group.
+///
+/// ```
+/// use twinthing::protocol::ThingId;
+///
+/// let error = " lamp".parse::<ThingId>().unwrap_err();
+/// assert_eq!(error.to_string(), "\" lamp\" begins or ends with a space; an id does not");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IdError {
     /// An id names something, so it is not empty.
@@ -61,6 +76,14 @@ macro_rules! one_level {
 
         impl $name {
             /// The text of it, as it stands in a topic.
+            ///
+            /// ```
+            #[doc = concat!("use twinthing::protocol::", stringify!($name), ";")]
+            ///
+            #[doc = concat!("let name: ", stringify!($name), " = \"Küche 2\".parse()?;")]
+            /// assert_eq!(name.as_str().split_once(' '), Some(("Küche", "2")));
+            /// # Ok::<(), twinthing::protocol::IdError>(())
+            /// ```
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0

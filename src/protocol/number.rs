@@ -9,11 +9,11 @@ use serde_json::{Number, Value};
 /// Exact: nothing is rounded, and numbers of any length are told apart.
 ///
 /// ```
-/// use serde_json::json;
-/// use twinthing::protocol::same_value;
+/// use twinthing::protocol::same_number;
 ///
-/// assert!(same_value(&json!(20), &json!(20.0)));
-/// assert!(!same_value(&json!(9007199254740993_u64), &json!(9007199254740992_u64)));
+/// assert!(same_number(&serde_json::from_str("20")?, &serde_json::from_str("2e1")?));
+/// assert!(!same_number(&9007199254740993_u64.into(), &9007199254740992_u64.into()));
+/// # Ok::<(), serde_json::Error>(())
 /// ```
 #[must_use]
 pub fn same_number(one: &Number, other: &Number) -> bool {
@@ -22,6 +22,14 @@ pub fn same_number(one: &Number, other: &Number) -> bool {
 }
 
 /// Whether two JSON values are equal: numbers by value, objects whatever their order.
+///
+/// ```
+/// use serde_json::json;
+/// use twinthing::protocol::same_value;
+///
+/// assert!(same_value(&json!({"on": true, "rgb": [20]}), &json!({"rgb": [20.0], "on": true})));
+/// assert!(!same_value(&json!(20), &json!("20")));
+/// ```
 #[must_use]
 pub fn same_value(one: &Value, other: &Value) -> bool {
     match (one, other) {
@@ -38,6 +46,15 @@ pub fn same_value(one: &Value, other: &Value) -> bool {
 }
 
 /// The number as a whole one, if by value it is one from 0 to 2⁶⁴−1: `5`, `5.0` and `50e-1` are 5.
+///
+/// ```
+/// use serde_json::json;
+/// use twinthing::protocol::whole_number;
+///
+/// assert_eq!(whole_number(&json!(5.0)), Some(5));
+/// assert_eq!(whole_number(&json!(5.5)), None);
+/// assert_eq!(whole_number(&json!("5")), None);
+/// ```
 #[must_use]
 pub fn whole_number(value: &Value) -> Option<u64> {
     let Value::Number(number) = value else { return None };
@@ -57,6 +74,17 @@ pub fn whole_number(value: &Value) -> Option<u64> {
 }
 
 /// A number of any length by its value, exactly.
+///
+/// ```
+/// use twinthing::protocol::Scalar;
+///
+/// let decimal = |text| match Scalar::of(&serde_json::from_str(text).ok()?)? {
+///     Scalar::Number(decimal) => Some(decimal),
+///     Scalar::Bool(_) | Scalar::Text(_) => None,
+/// };
+/// assert!(decimal("1e400") < decimal("1e401"), "a float holds neither");
+/// assert_eq!(decimal("0.10"), decimal("1e-1"));
+/// ```
 // Digits without zeros at either end, times ten to the exponent. Zero has no digits.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Decimal {

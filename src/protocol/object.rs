@@ -6,15 +6,38 @@ use serde_json::{Map, Value};
 use super::{Code, Problem};
 
 /// The most bytes of a payload, and of a twin, unless set otherwise: 256 KiB.
+///
+/// ```
+/// use twinthing::protocol::{Bad, DEFAULT_PAYLOAD_LIMIT, Report};
+///
+/// let payload = format!(r#"{{"delta":{{"log":"{}"}}}}"#, "x".repeat(DEFAULT_PAYLOAD_LIMIT));
+/// let report = Report::parse(payload.as_bytes(), DEFAULT_PAYLOAD_LIMIT);
+/// assert!(matches!(report, Err(Bad::TooLarge { limit: 262_144, .. })));
+/// ```
 pub const DEFAULT_PAYLOAD_LIMIT: usize = 256 * 1024;
 
 /// The most objects and arrays inside each other in a payload.
+///
+/// ```
+/// use twinthing::protocol::{Bad, MAX_DEPTH, Report};
+///
+/// let nested = |depth| format!("{}1{}", r#"{"delta":"#.repeat(depth), "}".repeat(depth));
+/// assert!(Report::parse(nested(MAX_DEPTH).as_bytes(), 2000).is_ok());
+/// assert_eq!(Report::parse(nested(MAX_DEPTH + 1).as_bytes(), 2000), Err(Bad::TooDeep));
+/// ```
 pub const MAX_DEPTH: usize = 100;
 
 /// How serde_json marks numbers that it keeps as they were written.
 pub(super) const RESERVED: &str = "$serde_json::private::";
 
 /// Why a payload is not what its topic takes.
+///
+/// ```
+/// use twinthing::protocol::Report;
+///
+/// let error = Report::parse(br#"{"delta":[1,2]}"#, 1024).unwrap_err();
+/// assert_eq!(error.to_string(), "delta is an array, not an object");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Bad {
     /// Above the limit, which is configurable.
@@ -54,6 +77,13 @@ pub enum Bad {
 
 impl Bad {
     /// The code under which a client is told.
+    ///
+    /// ```
+    /// use twinthing::protocol::{Code, Report};
+    ///
+    /// let too_large = Report::parse(br#"{"delta":{}}"#, 10).unwrap_err();
+    /// assert_eq!(too_large.code(), Code::TooLarge);
+    /// ```
     #[must_use]
     pub fn code(&self) -> Code {
         match self {

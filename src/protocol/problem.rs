@@ -4,6 +4,17 @@
 use serde_json::{Value, json};
 
 /// The code of an error, as clients see it on `TWIN/RES`.
+///
+/// ```
+/// use twinthing::protocol::{Code, SetRequest};
+///
+/// let problem = SetRequest::parse(b"{}", 1024).unwrap_err();
+/// let may_pass_later = match problem.code {
+///     Code::NotFound | Code::Unavailable => true,
+///     Code::Malformed | Code::Conflict | Code::TooLarge | Code::Unprocessable => false,
+/// };
+/// assert!(!may_pass_later);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Code {
     /// 400: the payload is no JSON object, or lacks a member, or has one of another type.
@@ -22,6 +33,12 @@ pub enum Code {
 
 impl Code {
     /// The number of it.
+    ///
+    /// ```
+    /// use twinthing::protocol::Code;
+    ///
+    /// assert_eq!(Code::NotFound.number(), 404);
+    /// ```
     #[must_use]
     pub fn number(self) -> u16 {
         match self {
@@ -36,6 +53,14 @@ impl Code {
 }
 
 /// What a client is told when its request could not be done.
+///
+/// ```
+/// use twinthing::protocol::SetRequest;
+///
+/// let problem = SetRequest::parse(br#"{"set":true,"query":"q1"}"#, 1024).unwrap_err();
+/// assert_eq!(problem.query, Some("q1".into()));
+/// assert_eq!(problem.message, "set is a boolean, not an object");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// The request's `query`, by which the client knows it.

@@ -15,12 +15,43 @@ pub use like::Pattern;
 pub use scalar::Scalar;
 
 /// The most outputs, conditions, or names of a query.
+///
+/// ```
+/// use serde_json::json;
+/// use twinthing::protocol::{MAX_QUERY_PARTS, Query};
+///
+/// let request = serde_json::from_value(json!({"where": {"or": vec![json!({}); MAX_QUERY_PARTS]}}))?;
+/// let error = Query::from_object(&request).unwrap_err();
+/// assert_eq!(error.to_string(), "where has more than 1000 conditions", "the or is one, too");
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 pub const MAX_QUERY_PARTS: usize = 1000;
 
 /// The most characters of all the patterns of a query.
+///
+/// ```
+/// use serde_json::json;
+/// use twinthing::protocol::{MAX_PATTERN, Query};
+///
+/// let like = json!({"column": "clientId", "op": "LIKE", "value": "_".repeat(MAX_PATTERN / 2 + 1)});
+/// assert!(Query::from_object(&serde_json::from_value(json!({"where": like}))?).is_ok());
+/// let both = serde_json::from_value(json!({"where": {"or": [like, like]}}))?;
+/// assert!(Query::from_object(&both).is_err(), "1002 characters");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub const MAX_PATTERN: usize = 1000;
 
 /// What is asked of one twin, or of each member of a group.
+///
+/// ```
+/// use twinthing::protocol::Query;
+///
+/// let request = r#"{"where":{"column":"online","op":"=","value":true}}"#;
+/// let query = Query::from_object(&serde_json::from_str(request)?)?;
+/// assert_eq!(query.outputs, Query::default().outputs, "without a select it is all there is");
+/// assert_ne!(query.condition, Query::default().condition);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Query {
     /// What is told of each twin, in order. No two have one name.
@@ -32,6 +63,15 @@ pub struct Query {
 }
 
 /// One column of an answer.
+///
+/// ```
+/// use twinthing::protocol::{Output, Query};
+///
+/// let request = r#"{"select":["reported.temp"],"as":["°C"]}"#;
+/// let query = Query::from_object(&serde_json::from_str(request)?)?;
+/// assert_eq!(query.outputs, [Output { column: "reported.temp".parse()?, name: "°C".into() }]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Output {
     /// Where its values come from.
@@ -41,6 +81,18 @@ pub struct Output {
 }
 
 /// The shapes of an answer, those of pandas' `DataFrame.to_json`.
+///
+/// ```
+/// use twinthing::protocol::{Orient, Query};
+///
+/// let query = Query::from_object(&serde_json::from_str(r#"{"orient":"index"}"#)?)?;
+/// let is_array = match query.orient {
+///     Orient::Records | Orient::Values => true,
+///     Orient::Split | Orient::Index | Orient::Columns | Orient::Table => false,
+/// };
+/// assert!(!is_array);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Orient {
     /// A list of objects, one for each twin.
@@ -70,6 +122,18 @@ impl Orient {
 }
 
 /// Why a query cannot be answered. `place` is where in the query it is.
+///
+/// ```
+/// use twinthing::protocol::Query;
+///
+/// let request = r#"{"where":{"column":"reported.temp","op":"=","value":null}}"#;
+/// let error = Query::from_object(&serde_json::from_str(request)?).unwrap_err();
+/// assert_eq!(
+///     error.to_string(),
+///     "= at where takes a number, a string or a boolean, not null; use IS NULL or IS NOT NULL"
+/// );
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum QueryError {
     /// A member of another type.
@@ -162,6 +226,13 @@ fn hint(found: &str) -> &'static str {
 
 impl QueryError {
     /// The code under which the client is told.
+    ///
+    /// ```
+    /// use twinthing::protocol::{Code, Column};
+    ///
+    /// let unknown = "humidity".parse::<Column>().unwrap_err();
+    /// assert_eq!(unknown.code(), Code::Unprocessable);
+    /// ```
     #[must_use]
     pub fn code(&self) -> Code {
         match self {

@@ -9,6 +9,15 @@ use super::{
 };
 
 /// What a thing says of itself: the payload of `STATE/UPD`. What is asked of it, that of `STATE/SET`, has the same form.
+///
+/// ```
+/// use twinthing::protocol::Report;
+///
+/// let report = Report::parse(br#"{"state":{"trn":"7","on":true}}"#, 1024)?;
+/// assert_eq!(report.trn, None, "a text is no trn");
+/// assert_eq!(Vec::from_iter(report.members.keys()), ["on"]);
+/// # Ok::<(), twinthing::protocol::Bad>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     /// Whether these are changes, or all there is.
@@ -20,6 +29,18 @@ pub struct Report {
 }
 
 /// Whether a report holds changes, or all there is.
+///
+/// ```
+/// use twinthing::protocol::{Report, ReportKind};
+///
+/// let report = Report::parse(br#"{"state":{"level":2}}"#, 1024)?;
+/// let removes_alarm = match report.kind {
+///     ReportKind::Delta => report.members.get("alarm").is_some_and(|alarm| alarm.is_null()),
+///     ReportKind::State => !report.members.contains_key("alarm"),
+/// };
+/// assert!(removes_alarm);
+/// # Ok::<(), twinthing::protocol::Bad>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReportKind {
     /// `delta`: these changed.
@@ -135,6 +156,13 @@ fn put_over(patch: &mut Map<String, Value>, later: Map<String, Value>) {
 }
 
 /// The payload of a `STATE/SET` or `STATE/UPD` that holds all there is.
+///
+/// ```
+/// use serde_json::json;
+/// use twinthing::protocol::state_whole;
+///
+/// assert_eq!(state_whole(json!({"trn": 1, "on": true})), r#"{"state":{"on":true,"trn":1}}"#);
+/// ```
 #[must_use]
 pub fn state_whole(members: Value) -> String {
     json!({"state": members}).to_string()

@@ -10,6 +10,15 @@ use super::{
 };
 
 /// What a client wishes: the payload of a thing's `TWIN/SET`.
+///
+/// ```
+/// use twinthing::protocol::SetRequest;
+///
+/// let request = SetRequest::parse(br#"{"delta":{"trn":9,"alarm":null},"query":"q1"}"#, 1024)?;
+/// assert!(request.members["alarm"].is_null(), "it is to be removed");
+/// assert!(!request.members.contains_key("trn"), "the manager gives one");
+/// # Ok::<(), twinthing::protocol::Problem>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SetRequest {
     /// The members asked for, without `trn`; null asks for removal.
@@ -73,6 +82,17 @@ impl SetRequest {
 }
 
 /// What a client wants to know: the payload of a thing's `TWIN/GET`.
+///
+/// ```
+/// use twinthing::protocol::{GetRequest, ThingTopic};
+///
+/// let answered_on = match GetRequest::parse(br#"{"GET":1}"#, 1024)? {
+///     GetRequest::Plain { .. } => ThingTopic::TwinUpd,
+///     GetRequest::Query { .. } => ThingTopic::TwinRes,
+/// };
+/// assert_eq!(answered_on, ThingTopic::TwinUpd);
+/// # Ok::<(), twinthing::protocol::Problem>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GetRequest {
     /// The twin as it stands, on `TWIN/UPD`.
@@ -141,12 +161,25 @@ pub fn parse_delete(payload: &[u8], limit: usize) -> Result<Option<Value>, Probl
 }
 
 /// The payload that answers a `TWIN/DEL`; a query that was absent is 0.
+///
+/// ```
+/// use twinthing::protocol::delete_answer;
+///
+/// assert_eq!(delete_answer(Some(&"mine".into()), true), r#"{"deleted":true,"query":"mine"}"#);
+/// assert_eq!(delete_answer(None, false), r#"{"deleted":false,"query":0}"#);
+/// ```
 #[must_use]
 pub fn delete_answer(query: Option<&Value>, deleted: bool) -> String {
     json!({"query": query.cloned().unwrap_or_else(|| json!(0)), "deleted": deleted}).to_string()
 }
 
 /// The payload of a `STATE/GET`.
+///
+/// ```
+/// use twinthing::protocol::state_get;
+///
+/// assert_eq!(state_get(), r#"{"GET":1}"#);
+/// ```
 #[must_use]
 pub fn state_get() -> &'static str {
     r#"{"GET":1}"#

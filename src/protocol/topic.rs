@@ -25,6 +25,13 @@ pub enum Topic {
 }
 
 /// Why a topic is none of the protocol's.
+///
+/// ```
+/// use twinthing::protocol::Topic;
+///
+/// let error = "TNG//TWIN/SET".parse::<Topic>().unwrap_err();
+/// assert_eq!(error.to_string(), "topic \"TNG//TWIN/SET\": an id is empty; it has 1 to 80 bytes");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TopicError {
     /// The levels match none that the protocol names.
@@ -48,9 +55,23 @@ macro_rules! kinds {
 
         impl $name {
             /// Every kind, in the order of the protocol's table.
+            ///
+            /// ```
+            #[doc = concat!("use twinthing::protocol::", stringify!($name), ";")]
+            ///
+            #[doc = concat!("let mut kinds = ", stringify!($name), "::ALL.iter();")]
+            /// let answer = kinds.find(|kind| kind.levels() == "TWIN/RES");
+            #[doc = concat!("assert_eq!(answer, Some(&", stringify!($name), "::TwinRes));")]
+            /// ```
             pub const ALL: &[Self] = &[$(Self::$kind),+];
 
             /// The levels after the id, such as `STATE/UPD`.
+            ///
+            /// ```
+            #[doc = concat!("use twinthing::protocol::", stringify!($name), ";")]
+            ///
+            #[doc = concat!("assert_eq!(", stringify!($name), "::Ping.levels(), \"TPC/PING\");")]
+            /// ```
             #[must_use]
             pub fn levels(self) -> &'static str {
                 match self { $(Self::$kind => $text,)+ }
@@ -65,6 +86,15 @@ macro_rules! kinds {
 
 kinds! {
     /// What a message about one thing is.
+    ///
+    /// ```
+    /// use twinthing::protocol::{ThingTopic, Topic};
+    ///
+    /// let is_gone = |topic: &Topic| matches!(topic, Topic::Thing(_, ThingTopic::LcOff));
+    /// assert!(is_gone(&"TNG/lamp/LC/OFF".parse()?));
+    /// assert!(!is_gone(&"TNG/lamp/LC/ON".parse()?));
+    /// # Ok::<(), twinthing::protocol::TopicError>(())
+    /// ```
     ThingTopic {
         /// The thing has connected.
         LcOn = "LC/ON",
@@ -97,6 +127,14 @@ kinds! {
 
 kinds! {
     /// What a message about a group is.
+    ///
+    /// ```
+    /// use twinthing::protocol::{GroupTopic, Topic};
+    ///
+    /// let ask = Topic::Group("hall".parse()?, GroupTopic::TwinGet);
+    /// assert_eq!(ask.to_string(), "GRP/hall/TWIN/GET");
+    /// # Ok::<(), twinthing::protocol::IdError>(())
+    /// ```
     GroupTopic {
         /// Asks every member for a sign of life.
         Ping = "TPC/PING",
@@ -164,16 +202,41 @@ pub fn manager_filters(manager: &ThingId) -> Vec<String> {
 /// Where a client on MQTT 5 wants its answer as well: `TNG/<id>/TPC/RES/<one or more levels>`.
 ///
 /// No other response topic is obeyed: a client could have us publish where it is not allowed to.
+///
+/// ```
+/// use twinthing::protocol::ResponseTopic;
+///
+/// assert!("TNG/app/TPC/RES/requests/7".parse::<ResponseTopic>().is_ok());
+/// assert!("TNG/lamp/STATE/SET".parse::<ResponseTopic>().is_err(), "the thing would obey");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ResponseTopic(String);
 
 /// A response topic that the manager does not publish to.
+///
+/// ```
+/// use twinthing::protocol::ResponseTopic;
+///
+/// let error = "TNG/app/TPC/RES/#".parse::<ResponseTopic>().unwrap_err();
+/// assert_eq!(
+///     error.to_string(),
+///     "response topic \"TNG/app/TPC/RES/#\" is not TNG/<id>/TPC/RES/<one or more levels> without wildcards"
+/// );
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("response topic {0:?} is not TNG/<id>/TPC/RES/<one or more levels> without wildcards")]
 pub struct ResponseTopicError(pub String);
 
 impl ResponseTopic {
     /// The topic as text.
+    ///
+    /// ```
+    /// use twinthing::protocol::ResponseTopic;
+    ///
+    /// let topic: ResponseTopic = "TNG/app/TPC/RES/7".parse()?;
+    /// assert!(topic.as_str().ends_with("/7"));
+    /// # Ok::<(), twinthing::protocol::ResponseTopicError>(())
+    /// ```
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

@@ -6,6 +6,15 @@ use serde_json::{Map, Value};
 use super::{Bad, object::parse_object};
 
 /// A twin as it is told: the payload of `TWIN/UPD`. In `reported`, `desired` and `declined`, `trn` is a member.
+///
+/// ```
+/// use twinthing::protocol::TwinUpdate;
+///
+/// let twin = TwinUpdate::parse(br#"{"declined":{"fan":3},"version":9,"online":null}"#)?;
+/// assert_eq!(twin.declined["fan"], 3);
+/// assert_eq!(twin.online, None);
+/// # Ok::<(), twinthing::protocol::Bad>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct TwinUpdate {
@@ -48,6 +57,16 @@ impl TwinUpdate {
 
     /// Reads a row of an answer to a query that selects all.
     ///
+    /// ```
+    /// use twinthing::protocol::TwinUpdate;
+    ///
+    /// let row = r#"{"clientId":"lamp","reported":{"on":true},"version":4}"#;
+    /// let twin = TwinUpdate::from_object(serde_json::from_str(row)?)?;
+    /// assert_eq!(twin.reported["on"], true);
+    /// assert_eq!(twin.version, 4);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// [`Bad`] if a member has another type than it has in a twin.
     pub fn from_object(object: Map<String, Value>) -> Result<Self, Bad> {
@@ -56,12 +75,28 @@ impl TwinUpdate {
     }
 
     /// Whether there is a twin.
+    ///
+    /// ```
+    /// use twinthing::protocol::TwinUpdate;
+    ///
+    /// assert!(!TwinUpdate::parse(br#"{"reported":{},"version":0,"online":null}"#)?.exists());
+    /// assert!(TwinUpdate::parse(br#"{"reported":{},"version":1,"online":false}"#)?.exists());
+    /// # Ok::<(), twinthing::protocol::Bad>(())
+    /// ```
     #[must_use]
     pub fn exists(&self) -> bool {
         self.version > 0 || self.reported.contains_key("trn")
     }
 
     /// Whether nothing is asked that the thing has not answered.
+    ///
+    /// ```
+    /// use twinthing::protocol::TwinUpdate;
+    ///
+    /// assert!(TwinUpdate::parse(br#"{"desired":{"trn":7}}"#)?.is_settled());
+    /// assert!(!TwinUpdate::parse(br#"{"desired":{"trn":8,"alarm":null}}"#)?.is_settled());
+    /// # Ok::<(), twinthing::protocol::Bad>(())
+    /// ```
     #[must_use]
     pub fn is_settled(&self) -> bool {
         self.desired.keys().all(|name| name == "trn")

@@ -6,6 +6,15 @@ use super::{QueryError, shown};
 use crate::protocol::object::{MAX_DEPTH, RESERVED};
 
 /// Something of a twin that has a value.
+///
+/// ```
+/// use twinthing::protocol::{Column, Part};
+///
+/// assert_eq!("version".parse(), Ok(Column::Version));
+/// let fan: Column = "declined.fan".parse()?;
+/// assert!(matches!(fan, Column::In(Part::Declined, path) if path.len() == 1));
+/// # Ok::<(), twinthing::protocol::QueryError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Column {
     /// The thing's id.
@@ -21,6 +30,13 @@ pub enum Column {
 }
 
 /// The six documents of a twin.
+///
+/// ```
+/// use twinthing::protocol::{Column, Part};
+///
+/// assert_eq!("desiredMeta".parse(), Ok(Column::In(Part::DesiredMeta, Vec::new())));
+/// assert!("desiredmeta".parse::<Column>().is_err());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Part {
     /// What the thing last said it is.
@@ -38,6 +54,15 @@ pub enum Part {
 }
 
 /// A step of a path.
+///
+/// ```
+/// use twinthing::protocol::{Column, Part, Step};
+///
+/// let column: Column = r#"reported."net.1"[0]"#.parse()?;
+/// let steps = vec![Step::Member("net.1".into()), Step::Element(0)];
+/// assert_eq!(column, Column::In(Part::Reported, steps));
+/// # Ok::<(), twinthing::protocol::QueryError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// To a member of an object.

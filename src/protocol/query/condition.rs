@@ -10,6 +10,16 @@ use super::{
 use crate::protocol::object::type_name;
 
 /// What has to hold of a twin.
+///
+/// ```
+/// use twinthing::protocol::{Column, Condition, Query, Test};
+///
+/// let request = r#"{"where":{"not":{"column":"online","op":"is null"}}}"#;
+/// let query = Query::from_object(&serde_json::from_str(request)?)?;
+/// let unknown = Condition::Is(Column::Online, Test::Null);
+/// assert_eq!(query.condition, Condition::Not(Box::new(unknown)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Condition {
     /// Each of these; there may be none.
@@ -24,6 +34,16 @@ pub enum Condition {
 
 /// What is asked of a value. One of another type than what it is compared with passes no test but `IS NULL` and
 /// `IS NOT NULL`.
+///
+/// ```
+/// use twinthing::protocol::{Condition, Query, Test};
+///
+/// let request = r#"{"where":{"column":"version","op":"IN","value":[1,1.0,2]}}"#;
+/// let query = Query::from_object(&serde_json::from_str(request)?)?;
+/// let Condition::Is(_, Test::In(values)) = query.condition else { return Err("no list".into()) };
+/// assert_eq!(values.len(), 2, "1 and 1.0 are one value");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Test {
     /// `=`

@@ -4,6 +4,14 @@ use std::collections::HashMap;
 
 /// A pattern: `%` stands for any text, `_` for any one character, and `\` before one of them, or before itself, for
 /// that character. A `\` before anything else, or at the end, is one.
+///
+/// ```
+/// use twinthing::protocol::Pattern;
+///
+/// let full = Pattern::new(r"%100\%");
+/// assert!(full.matches("at 100%"));
+/// assert!(!full.matches("at 1000"));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern {
     /// What stands before the first `%`, or all of it if there is none.
@@ -40,6 +48,13 @@ struct Gaps {
 
 impl Pattern {
     /// Reads a pattern.
+    ///
+    /// ```
+    /// use twinthing::protocol::Pattern;
+    ///
+    /// assert!(Pattern::new(r"C:\").matches(r"C:\"), "any text is a pattern");
+    /// assert!(Pattern::new("").matches(""));
+    /// ```
     #[must_use]
     pub fn new(text: &str) -> Self {
         let (mut pieces, mut signs) = (vec![Vec::new()], text.chars().peekable());
@@ -68,6 +83,15 @@ impl Pattern {
     ///
     /// Each piece is looked for behind the one before, and taken where it is found first: nothing is won by what a `%`
     /// could take more.
+    ///
+    /// ```
+    /// use twinthing::protocol::Pattern;
+    ///
+    /// let pattern = Pattern::new("pico_%");
+    /// assert!(pattern.matches("pico12"));
+    /// assert!(!pattern.matches("pico"), "_ takes one character");
+    /// assert!(!pattern.matches("Pico12") && !pattern.matches("my pico12"));
+    /// ```
     #[must_use]
     pub fn matches(&self, text: &str) -> bool {
         let Some(rest) = without_start(text, &self.first) else { return false };

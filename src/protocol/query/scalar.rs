@@ -8,6 +8,14 @@ use crate::protocol::number::Decimal;
 
 /// A value that can be compared with another of its type. Numbers are equal and in order by value, strings by code
 /// point; booleans are equal or not.
+///
+/// ```
+/// use serde_json::json;
+/// use twinthing::protocol::Scalar;
+///
+/// assert_eq!(Scalar::of(&json!(25)), Scalar::of(&json!(25.0)));
+/// assert_ne!(Scalar::of(&json!(25)), Scalar::of(&json!("25")));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Scalar {
     /// True or false.
@@ -20,6 +28,14 @@ pub enum Scalar {
 
 impl Scalar {
     /// The value, unless it is null, an array or an object.
+    ///
+    /// ```
+    /// use serde_json::json;
+    /// use twinthing::protocol::Scalar;
+    ///
+    /// assert_eq!(Scalar::of(&json!("on")), Some(Scalar::Text("on".into())));
+    /// assert_eq!(Scalar::of(&json!(["on"])), None);
+    /// ```
     #[must_use]
     pub fn of(value: &Value) -> Option<Self> {
         match value {
@@ -31,12 +47,29 @@ impl Scalar {
     }
 
     /// Whether both are of one type.
+    ///
+    /// ```
+    /// use twinthing::protocol::Scalar;
+    ///
+    /// let text = Scalar::Text("true".into());
+    /// assert!(text.is_like(&Scalar::Text("false".into())));
+    /// assert!(!text.is_like(&Scalar::Bool(true)));
+    /// ```
     #[must_use]
     pub fn is_like(&self, other: &Self) -> bool {
         std::mem::discriminant(self) == std::mem::discriminant(other)
     }
 
     /// How two numbers, or two strings, are in order; none for anything else.
+    ///
+    /// ```
+    /// use std::cmp::Ordering;
+    /// use twinthing::protocol::Scalar;
+    ///
+    /// let (upper, lower) = (Scalar::Text("Z".into()), Scalar::Text("a".into()));
+    /// assert_eq!(upper.order(&lower), Some(Ordering::Less));
+    /// assert_eq!(Scalar::Bool(false).order(&Scalar::Bool(true)), None);
+    /// ```
     #[must_use]
     pub fn order(&self, other: &Self) -> Option<Ordering> {
         match (self, other) {
