@@ -1,108 +1,82 @@
 //! The actor that keeps the requests of a client until they are answered, and passes on what is listened to.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    time::{Duration, Instant},
+};
 
 use actix::prelude::*;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
     ClientError,
-    listening::{Listening, Note},
+    listening::{Listening, Note, Ready, Verdict},
+    question::{Answer, FOREVER, Left, Pending, Question, Verb},
+    settle::Settled,
 };
 use crate::{
-    mqtt::{Got, HangUp, Heard, Letter, Runner, Subscribe, Unsubscribe, Version, Wire},
-    protocol::{ThingId, TwinUpdate},
+    mqtt::{Got, HangUp, Heard, Letter, Runner, Subscribe, Unsubscribe, Version, Wire, Withdraw},
+    protocol::{ThingId, ThingTopic, Topic, TwinUpdate},
 };
 
 /// How long until a GET is repeated that came before a SET was done: by MQTT 3.1.1 only.
 const AGAIN: Duration = Duration::from_millis(500);
 
-/// What is asked, and how its answer is known.
-#[derive(Clone, Debug)]
-pub(super) struct Question {
-    /// In words, for an error.
-    pub(super) what: String,
-    /// Where it goes: `TNG/<id>/TWIN` or `GRP/<group>/TWIN`.
-    pub(super) twin: String,
-    /// What of it.
-    pub(super) verb: Verb,
-    /// What it says, without `query`.
-    pub(super) payload: Map<String, Value>,
-}
-
-/// What a question wants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verb {
-    /// An answer on RES.
-    Get,
-    /// That it is committed: the twin.
-    Set,
-    /// That it is committed: the outcome of a group.
-    GroupSet,
-    /// Whether there was a twin.
-    Delete,
-}
-
-impl Verb {
-    fn levels(self) -> &'static str {
-        match self {
-            Self::Get => "GET",
-            Self::Set | Self::GroupSet => "SET",
-            Self::Delete => "DEL",
-        }
-    }
-
-    /// Whether it does the same to be done twice, whatever others ask meanwhile.
-    fn may_be_repeated(self) -> bool {
-        self == Self::Get
-    }
-}
-
-/// The answer as it came, or why there is none.
-pub(super) type Answer = Result<Map<String, Value>, ClientError>;
-
-struct Pending {
-    question: Question,
-    patience: Duration,
-    /// The letters that the broker has not taken, by their numbers.
-    untaken: BTreeMap<u64, Letter>,
-    tell: oneshot::Sender<Answer>,
-}
-
 /// Who asks for a client.
 pub(super) struct Desk {
     id: ThingId,
     version: Version,
+    /// By this a token is one of this start: an answer to one before is for nobody.
+    start: u64,
     wire: Addr<Wire>,
     is_up: bool,
     was_up: bool,
-    /// Why there is no connection, as far as is known.
-    trouble: Option<String>,
+    /// Why there is no connection, as far as is known, and whether the broker refuses us.
+    trouble: Option<(String, bool)>,
     /// Why the broker does not let us hear answers by MQTT 5.
     deaf: Option<String>,
     /// Who waits for a connection.
     waiting: Vec<oneshot::Sender<Result<(), ClientError>>>,
-    /// The number of the last letter, question or subscription.
+    /// The number of the last letter, question or listener.
     number: u64,
     pending: BTreeMap<u64, Pending>,
-    /// Which question a letter is of; others are published by themselves.
-    letters: BTreeMap<u64, Of>,
+    letters: HashMap<u64, Of>,
+    /// The twins that are to be told of once more: until the broker has the request.
+    looks: BTreeMap<ThingId, Letter>,
     listening: Listening,
+    /// How long each listener waits for its subscriptions.
+    patience: HashMap<u64, Duration>,
+    /// When something has to be looked at: a question, a publish or a listener by its number.
+    due: BTreeSet<(Instant, u64)>,
+    timer: Option<(Instant, SpawnHandle)>,
     /// The thread lives as long as this.
     _runner: Runner,
 }
 
+/// What a letter is for.
 enum Of {
     Question(u64),
-    Own(oneshot::Sender<Result<(), ClientError>>),
+    Look(ThingId),
+    /// It was published by itself, there.
+    Own {
+        topic: String,
+        patience: Duration,
+        tell: oneshot::Sender<Result<(), ClientError>>,
+    },
 }
 
 impl Desk {
     pub(super) fn new(id: ThingId, version: Version, wire: Addr<Wire>, runner: Runner) -> Self {
+        let mut listening = Listening::default();
+        if version == Version::V5 {
+            // For good, so that nobody else ends it. The wire subscribes to it from the outset.
+            listening.hold_for_question(0, Self::answers(&id));
+        }
         Self {
             id,
             version,
+            start: fastrand::u64(..),
             wire,
             is_up: false,
             was_up: false,
@@ -111,8 +85,12 @@ impl Desk {
             waiting: Vec::new(),
             number: 0,
             pending: BTreeMap::new(),
-            letters: BTreeMap::new(),
-            listening: Listening::default(),
+            letters: HashMap::new(),
+            looks: BTreeMap::new(),
+            listening,
+            patience: HashMap::new(),
+            due: BTreeSet::new(),
+            timer: None,
             _runner: runner,
         }
     }
@@ -127,123 +105,255 @@ impl Desk {
         self.number
     }
 
-    /// The text by which a question is known: nobody else's is the same.
-    fn token(&self, number: u64) -> String {
-        format!("{}/{number}", self.id)
+    /// Makes a letter that can be told from all others by its answer.
+    fn letter(&mut self, topic: String, mut payload: Map<String, Value>) -> Letter {
+        let number = self.next_number();
+        let token = format!("{}/{:x}/{number}", self.id, self.start);
+        payload.insert("query".to_owned(), Value::from(token.as_str()));
+        let answer_to =
+            (self.version == Version::V5).then(|| (Self::answers(&self.id), token.into_bytes()));
+        Letter {
+            number,
+            topic,
+            payload: Value::Object(payload).to_string().into_bytes(),
+            answer_to,
+        }
     }
 
-    fn number_of(&self, token: &str) -> Option<u64> {
-        token.strip_prefix(self.id.as_str())?.strip_prefix('/')?.parse().ok()
+    /// Of which letter this is the token.
+    fn letter_of(&self, token: &str) -> Option<u64> {
+        let rest = token.strip_prefix(self.id.as_str())?.strip_prefix('/')?;
+        let (start, number) = rest.split_once('/')?;
+        if u64::from_str_radix(start, 16).ok()? != self.start {
+            return None;
+        }
+        number.parse().ok()
     }
 
-    fn letters(&mut self, number: u64, question: &Question) -> BTreeMap<u64, Letter> {
-        let token = self.token(number);
-        let mut said = vec![(question.verb, question.payload.clone())];
-        if question.verb == Verb::Set && self.version == Version::V3 {
-            // Nothing ties a twin that is told to who asked. What is asked after it is answered after it.
-            said.push((Verb::Get, Map::from_iter([("select".to_owned(), json!(["*"]))])));
+    /// Something of this number has to be looked at then.
+    fn look_then(&mut self, when: Instant, number: u64, ctx: &mut Context<Self>) {
+        self.due.insert((when, number));
+        self.set_timer(ctx);
+    }
+
+    fn set_timer(&mut self, ctx: &mut Context<Self>) {
+        let Some((first, _)) = self.due.first().copied() else { return };
+        match self.timer.take() {
+            Some((when, timer)) if when <= first => self.timer = Some((when, timer)),
+            Some((_, timer)) => {
+                ctx.cancel_future(timer);
+                self.start_timer(first, ctx);
+            }
+            None => self.start_timer(first, ctx),
         }
-        let mut letters = BTreeMap::new();
-        for (verb, mut payload) in said {
-            payload.insert("query".to_owned(), Value::from(token.as_str()));
-            let letter = Letter {
-                number: self.next_number(),
-                topic: format!("{}/{}", question.twin, verb.levels()),
-                payload: Value::Object(payload).to_string().into_bytes(),
-                answer_to: (self.version == Version::V5)
-                    .then(|| (Self::answers(&self.id), token.clone().into_bytes())),
-            };
-            self.letters.insert(letter.number, Of::Question(number));
-            letters.insert(letter.number, letter);
+    }
+
+    fn start_timer(&mut self, when: Instant, ctx: &mut Context<Self>) {
+        let wait = when.saturating_duration_since(Instant::now());
+        let timer = ctx.run_later(wait.min(FOREVER), |desk, ctx| {
+            desk.timer = None;
+            let now = Instant::now();
+            while let Some((when, number)) = desk.due.first().copied()
+                && when <= now
+            {
+                desk.due.pop_first();
+                desk.look(number, now, ctx);
+            }
+            desk.set_timer(ctx);
+        });
+        self.timer = Some((when, timer));
+    }
+
+    /// Its time has come: it is given up, or asked again.
+    fn look(&mut self, number: u64, now: Instant, ctx: &mut Context<Self>) {
+        if let Some(pending) = self.pending.get(&number) {
+            if pending.deadline <= now {
+                self.give_up(number);
+            } else if pending.again.is_some_and(|again| again <= now) {
+                self.ask_again(number, ctx);
+            }
+        } else if let Some(patience) = self.patience.remove(&number) {
+            let (what, why) = ("a subscription".to_owned(), self.why_nothing_comes());
+            let timeout = ClientError::Timeout { what, after: patience, why };
+            if self.listening.tell_refused(number, timeout) {
+                self.let_go(number);
+            }
+        } else if let Some(Of::Own { topic, patience, tell }) = self.letters.remove(&number) {
+            self.wire.do_send(Withdraw(number));
+            let (what, why) = (format!("a publish to {topic}"), self.why_nothing_comes());
+            // Who no longer waits does not mind.
+            tell.send(Err(ClientError::Timeout { what, after: patience, why })).ok();
         }
-        letters
+    }
+
+    fn why_nothing_comes(&self) -> String {
+        match (&self.trouble, self.is_up) {
+            (Some((trouble, _)), false) => trouble.clone(),
+            (None, false) => "the broker is not connected".to_owned(),
+            (_, true) => "the broker has not answered".to_owned(),
+        }
+    }
+
+    fn give_up(&mut self, number: u64) {
+        let Some(pending) = self.pending.get(&number) else { return };
+        let mut why = match self.version {
+            _ if !self.is_up => self.why_nothing_comes(),
+            _ if pending.is_untaken() => "the broker has not taken it".to_owned(),
+            Version::V5 => {
+                "is a manager at work there, by MQTT 5 as well, and may it answer?".into()
+            }
+            Version::V3 => "is a manager at work there, and may it answer?".to_owned(),
+        };
+        if pending.question.verb != Verb::Get && pending.is_out() {
+            why.push_str("; it may yet be done");
+        }
+        let (what, after) = (pending.question.what.clone(), pending.patience);
+        self.withdraw(number);
+        self.finish(number, Err(ClientError::Timeout { what, after, why }));
+    }
+
+    /// What of it is not on its way stays here.
+    fn withdraw(&self, number: u64) {
+        let letters = self.pending.get(&number).map(Pending::letters).unwrap_or_default();
+        letters.into_iter().for_each(|letter| self.wire.do_send(Withdraw(letter)));
     }
 
     fn finish(&mut self, number: u64, answer: Answer) {
         let Some(pending) = self.pending.remove(&number) else { return };
-        self.letters.retain(|_, of| !matches!(of, Of::Question(of) if *of == number));
-        if self.version == Version::V3 {
-            let over = self.listening.leave(&answers_of(&pending.question.twin));
-            self.unsubscribe(over);
+        for letter in pending.letters() {
+            self.letters.remove(&letter);
         }
-        // Who no longer waits needs no answer.
-        pending.tell.send(answer).ok();
+        self.due.remove(&(pending.deadline, number));
+        if let Some(again) = pending.again {
+            self.due.remove(&(again, number));
+        }
+        if self.version == Version::V3 {
+            self.let_go(number);
+        }
+        pending.finish(answer);
     }
 
-    fn unsubscribe(&self, filters: Vec<String>) {
-        if !filters.is_empty() {
-            self.wire.do_send(Unsubscribe(filters));
+    fn doubt(&mut self, number: u64) {
+        let Some(pending) = self.pending.get(&number) else { return };
+        let what = pending.question.what.clone();
+        self.finish(number, Err(ClientError::Unsure { what }));
+    }
+
+    fn let_go(&mut self, number: u64) {
+        let over = self.listening.let_go(number);
+        if !over.is_empty() {
+            self.wire.do_send(Unsubscribe(over));
         }
     }
 
     /// Connected: what was not taken is sent, and what may have been answered unheard is asked again.
-    fn come(&mut self, kept: bool, refused: &[(String, String)]) {
-        let is_missed = self.was_up && !kept;
-        (self.is_up, self.was_up, self.trouble) = (true, true, None);
-        self.listening.all_ready(refused);
-        self.deaf = None;
-        self.be_refused(refused);
+    fn come(&mut self, kept: bool, refused: &[(String, String)], ctx: &mut Context<Self>) {
+        let was_up = std::mem::replace(&mut self.was_up, true);
+        (self.is_up, self.trouble) = (true, None);
         // Who no longer waits does not mind.
         self.waiting.drain(..).for_each(|waiting| drop(waiting.send(Ok(()))));
-        if is_missed {
-            self.listening.tell_all(&Note::Gap);
-        }
-        let numbers: Vec<u64> = self.pending.keys().copied().collect();
-        for number in numbers {
-            let Some(pending) = self.pending.get(&number) else { continue };
-            let is_whole = pending.untaken.is_empty() && is_missed;
-            let question = pending.question.clone();
-            if is_whole && !question.verb.may_be_repeated() {
-                self.finish(number, Err(ClientError::Unsure { what: question.what }));
-                continue;
-            }
-            if is_whole {
-                let letters = self.letters(number, &question);
-                if let Some(pending) = self.pending.get_mut(&number) {
-                    pending.untaken = letters;
+        if was_up && !kept {
+            let numbers: Vec<u64> = self.pending.keys().copied().collect();
+            for number in numbers {
+                if self.pending.get_mut(&number).is_some_and(|one| one.miss() == Left::Doubt) {
+                    self.doubt(number);
                 }
             }
-            self.send(number);
         }
+        let verdicts = self.listening.all_answered(refused);
+        self.judge(verdicts, ctx);
+        if was_up {
+            // A broker that kept the session may have had no room for all of it.
+            self.listening.tell_gap();
+        }
+        let numbers: Vec<u64> = self.pending.keys().copied().collect();
+        numbers.into_iter().for_each(|number| self.send(number, ctx));
+        self.looks.values().for_each(|letter| self.wire.do_send(letter.clone()));
     }
 
-    /// Answers that would come by these subscriptions will not.
-    fn be_refused(&mut self, refused: &[(String, String)]) {
-        for (filter, line) in refused {
-            let all = *filter == Self::answers(&self.id);
-            if all {
-                self.deaf = Some(line.clone());
+    /// Subscriptions are granted, or refused.
+    fn judge(&mut self, verdicts: Vec<Verdict>, ctx: &mut Context<Self>) {
+        for (number, verdict) in verdicts {
+            match verdict {
+                Err(line) if number == 0 => {
+                    let numbers: Vec<u64> = self.pending.keys().copied().collect();
+                    for number in numbers {
+                        self.finish(number, Err(ClientError::Refused(line.clone())));
+                    }
+                    self.deaf = Some(line);
+                }
+                Ok(()) if number == 0 => self.deaf = None,
+                Err(line) if self.pending.contains_key(&number) => {
+                    self.finish(number, Err(ClientError::Refused(line)));
+                }
+                Ok(()) if self.pending.contains_key(&number) => self.send(number, ctx),
+                Err(line) => {
+                    if self.listening.tell_refused(number, ClientError::Refused(line)) {
+                        self.forget_patience(number);
+                        self.let_go(number);
+                    }
+                }
+                Ok(()) => {
+                    self.forget_patience(number);
+                    if !self.listening.tell_ready(number) {
+                        self.let_go(number);
+                    }
+                }
             }
-            let is_of = |pending: &Pending| all || answers_of(&pending.question.twin) == *filter;
-            let numbers: Vec<u64> = self
-                .pending
-                .iter()
-                .filter(|(_, pending)| is_of(pending))
-                .map(|(number, _)| *number)
-                .collect();
-            for number in numbers {
-                self.finish(number, Err(ClientError::Refused(line.clone())));
-            }
         }
     }
 
-    /// Sends what the broker has not taken of this question.
-    fn send(&self, number: u64) {
-        if let Some(pending) = self.pending.get(&number)
-            && self.is_up
-        {
-            pending.untaken.values().for_each(|letter| self.wire.do_send(letter.clone()));
+    /// Its entry in `due` finds nothing any more.
+    fn forget_patience(&mut self, number: u64) {
+        self.patience.remove(&number);
+    }
+
+    /// Sends what of this question has not been sent, if its answer can be heard.
+    fn send(&mut self, number: u64, ctx: &mut Context<Self>) {
+        if !self.is_up || (self.version == Version::V3 && !self.listening.is_granted(number)) {
+            return;
+        }
+        let Some(pending) = self.pending.get_mut(&number) else { return };
+        if pending.is_abandoned() {
+            return self.finish(number, Err(ClientError::Closed));
+        }
+        let before = pending.again;
+        for letter in pending.send(Instant::now()) {
+            self.wire.do_send(letter);
+        }
+        let after = pending.again;
+        if let Some(before) = before {
+            self.due.remove(&(before, number));
+        }
+        if let Some(after) = after {
+            self.look_then(after, number, ctx);
         }
     }
 
-    fn hear(&mut self, got: Got, ctx: &mut Context<Self>) {
-        let is_mine = got.topic == Self::answers(&self.id);
-        if is_mine || (self.version == Version::V3 && got.topic.ends_with("/TWIN/RES")) {
-            self.answer(&got, ctx);
+    /// Asks a GET once more; an answer to an earlier one counts as well.
+    fn ask_again(&mut self, number: u64, ctx: &mut Context<Self>) {
+        let Some(mut pending) = self.pending.remove(&number) else { return };
+        if self.is_up {
+            pending.again = None;
+            pending.write_again(|topic, payload| {
+                let letter = self.letter(topic, payload);
+                self.letters.insert(letter.number, Of::Question(number));
+                letter
+            });
         }
-        if !is_mine {
-            self.listening.pass_on(got);
+        self.pending.insert(number, pending);
+        self.send(number, ctx);
+    }
+
+    fn hear(&mut self, got: &Got, ctx: &mut Context<Self>) {
+        let is_answer = match self.version {
+            Version::V5 => got.topic == Self::answers(&self.id),
+            Version::V3 => got.topic.ends_with("/TWIN/RES"),
+        };
+        if is_answer {
+            self.answer(got, ctx);
         }
+        self.listening.pass_on(got);
     }
 
     fn answer(&mut self, got: &Got, ctx: &mut Context<Self>) {
@@ -252,26 +362,34 @@ impl Desk {
             Some(correlation) => String::from_utf8_lossy(correlation).into_owned(),
             None => payload.get("query").and_then(Value::as_str).unwrap_or_default().to_owned(),
         };
-        let Some(number) = self.number_of(&token) else { return };
-        let Some(pending) = self.pending.get(&number) else { return };
+        let Some(letter) = self.letter_of(&token) else { return };
+        let Some(Of::Question(number)) = self.letters.get(&letter) else { return };
+        let number = *number;
+        let Some(pending) = self.pending.get_mut(&number) else { return };
+        if self.version == Version::V3 && got.topic != pending.question.answers() {
+            return;
+        }
+        let is_behind =
+            pending.question.verb == Verb::Set && pending.verb_of(letter) == Some(Verb::Get);
         if let Some(error) = payload.get("error") {
             let code = error.get("code").and_then(Value::as_u64).unwrap_or_default();
-            // By MQTT 3.1.1 a SET waits for the database, and what asks after it does not.
-            if code == 503 && pending.question.verb == Verb::Set {
-                return self.ask_again(number, ctx);
+            // A SET waits for the database, and what asks after it does not.
+            if code == 503 && is_behind {
+                pending.was_away = true;
+                return self.ask_soon(number, ctx);
             }
             let message = error.get("message").and_then(Value::as_str).unwrap_or_default();
             let (what, message) = (pending.question.what.clone(), message.to_owned());
             return self.finish(number, Err(ClientError::Answer { what, code, message }));
         }
-        if self.version == Version::V3 && pending.question.verb == Verb::Set {
-            return self.look_whether_it_is_set(number, payload, ctx);
+        if is_behind {
+            return self.answer_behind_a_set(number, payload, ctx);
         }
         self.finish(number, Ok(payload));
     }
 
     /// By MQTT 3.1.1: the twin that was asked for after a SET.
-    fn look_whether_it_is_set(
+    fn answer_behind_a_set(
         &mut self,
         number: u64,
         mut payload: Map<String, Value>,
@@ -279,65 +397,83 @@ impl Desk {
     ) {
         let Some(pending) = self.pending.get(&number) else { return };
         let row = payload.get_mut("res").and_then(|rows| rows.get_mut(0)).map(Value::take);
-        let Some(Value::Object(row)) = row else { return self.ask_again(number, ctx) };
-        let asked = pending.question.payload.get("set").and_then(Value::as_object);
-        let twin = TwinUpdate::from_object(row.clone()).unwrap_or_default();
-        // It may have gone before, while the database was away; then nothing of what was asked is there.
-        if asked.is_some_and(|asked| {
-            super::Settled::of(asked, &twin).overtaken == *asked && !asked.is_empty()
-        }) {
-            return self.ask_again(number, ctx);
+        let row = row.and_then(|row| row.as_object().cloned()).unwrap_or_default();
+        if pending.was_away {
+            // It may have been read before the SET was done; then nothing of what was asked is there.
+            let asked = pending.question.payload.get("set").and_then(Value::as_object);
+            let twin = TwinUpdate::from_object(row.clone()).unwrap_or_default();
+            let is_undone = |asked| Settled::of(asked, &twin).overtaken == *asked;
+            if asked.is_some_and(|asked| !asked.is_empty() && is_undone(asked)) {
+                return self.ask_soon(number, ctx);
+            }
         }
         self.finish(number, Ok(row));
     }
 
-    fn ask_again(&mut self, number: u64, ctx: &mut Context<Self>) {
-        ctx.run_later(AGAIN, move |desk, _| {
-            let Some(pending) = desk.pending.get(&number) else { return };
-            let mut question = pending.question.clone();
-            (question.verb, question.payload) =
-                (Verb::Get, Map::from_iter([("select".to_owned(), json!(["*"]))]));
-            let letters = desk.letters(number, &question);
-            if let Some(pending) = desk.pending.get_mut(&number) {
-                pending.untaken.extend(letters);
-            }
-            desk.send(number);
-        });
+    fn ask_soon(&mut self, number: u64, ctx: &mut Context<Self>) {
+        let Some(pending) = self.pending.get_mut(&number) else { return };
+        let soon = Instant::now() + AGAIN;
+        if let Some(before) = pending.again.replace(soon) {
+            self.due.remove(&(before, number));
+        }
+        self.look_then(soon, number, ctx);
     }
 
     fn taken(&mut self, letter: u64, outcome: Result<(), String>) {
-        match self.letters.remove(&letter) {
-            None => {}
-            Some(Of::Own(tell)) => {
-                tell.send(outcome.map_err(ClientError::Refused)).ok();
+        match (self.letters.get(&letter), outcome) {
+            (None, _) => {}
+            (Some(Of::Question(number)), Ok(())) => {
+                let number = *number;
+                if let Some(pending) = self.pending.get_mut(&number) {
+                    pending.taken(letter);
+                }
             }
-            Some(Of::Question(number)) => match outcome {
-                Ok(()) => {
-                    if let Some(pending) = self.pending.get_mut(&number) {
-                        pending.untaken.remove(&letter);
+            (Some(Of::Question(number)), Err(line)) => {
+                let number = *number;
+                self.finish(number, Err(ClientError::Refused(line)));
+            }
+            (Some(Of::Look(_) | Of::Own { .. }), outcome) => match self.letters.remove(&letter) {
+                Some(Of::Look(id)) => {
+                    if self.looks.get(&id).is_some_and(|look| look.number == letter) {
+                        self.looks.remove(&id);
                     }
                 }
-                Err(line) => self.finish(number, Err(ClientError::Refused(line))),
+                // Who no longer waits does not mind.
+                Some(Of::Own { tell, .. }) => {
+                    tell.send(outcome.map_err(ClientError::Refused)).ok();
+                }
+                Some(Of::Question(_)) | None => {}
             },
         }
     }
 
-    fn give_up(&mut self, number: u64) {
-        let Some(pending) = self.pending.get(&number) else { return };
-        let why = match (&self.trouble, self.is_up) {
-            (Some(trouble), false) => trouble.clone(),
-            (None, false) => "the broker is not connected".to_owned(),
-            (_, true) if !pending.untaken.is_empty() => "the broker has not taken it".to_owned(),
-            (_, true) => "is a manager at work there, and may it answer?".to_owned(),
-        };
-        let (what, after) = (pending.question.what.clone(), pending.patience);
-        self.finish(number, Err(ClientError::Timeout { what, after, why }));
+    fn lose(&mut self) {
+        self.is_up = false;
+        // What was published by itself is not tried again: who waits for it hears that nobody knows.
+        self.letters.retain(|_, of| !matches!(of, Of::Own { .. }));
+        let numbers: Vec<u64> = self.pending.keys().copied().collect();
+        for number in numbers {
+            if self.pending.get_mut(&number).is_some_and(|pending| pending.lose() == Left::Doubt) {
+                self.doubt(number);
+            }
+        }
+    }
+
+    fn be_in_trouble(&mut self, line: String, lasting: bool) {
+        for waiting in self.waiting.drain(..) {
+            // Who no longer waits does not mind.
+            waiting.send(Err(offline(&line, lasting))).ok();
+        }
+        self.trouble = Some((line, lasting));
     }
 }
 
-/// Where answers about a twin or a group come by MQTT 3.1.1.
-fn answers_of(twin: &str) -> String {
-    format!("{twin}/RES")
+fn offline(line: &str, lasting: bool) -> ClientError {
+    if lasting {
+        ClientError::Refused(line.to_owned())
+    } else {
+        ClientError::Offline(line.to_owned())
+    }
 }
 
 impl Actor for Desk {
@@ -349,32 +485,22 @@ impl Handler<Heard> for Desk {
 
     fn handle(&mut self, heard: Heard, ctx: &mut Self::Context) {
         match heard {
-            Heard::Up { kept, refused } => self.come(kept, &refused),
-            Heard::Down => {
-                self.is_up = false;
-                // What was published by itself is not tried again.
-                self.letters.retain(|_, of| matches!(of, Of::Question(_)));
-            }
-            Heard::Got(got) => self.hear(got, ctx),
+            Heard::Up { kept, refused } => self.come(kept, &refused, ctx),
+            Heard::Down => self.lose(),
+            Heard::Got(got) => self.hear(&got, ctx),
             Heard::Taken(letter) => self.taken(letter, Ok(())),
             Heard::Refused(letter, line) => self.taken(letter, Err(line)),
-            Heard::Subscribed(number, refusals) => {
-                if number == 0 {
-                    self.deaf = None;
-                }
-                self.be_refused(&refusals);
-                let line = refusals.into_iter().next().map(|(_, line)| line);
-                self.listening.is_ready(number, line);
-                // A question that waited for its own subscription.
-                self.send(number);
+            Heard::Subscribed(0, refused) => {
+                // What was refused before was tried again.
+                let verdicts = self.listening.retried(&refused);
+                self.judge(verdicts, ctx);
+                self.listening.tell_gap();
             }
-            Heard::Trouble(line) => {
-                for waiting in self.waiting.drain(..) {
-                    // Who no longer waits does not mind.
-                    waiting.send(Err(ClientError::Offline(line.clone()))).ok();
-                }
-                self.trouble = Some(line);
+            Heard::Subscribed(number, refused) => {
+                let verdicts = self.listening.answered(number, &refused);
+                self.judge(verdicts, ctx);
             }
+            Heard::Trouble { line, lasting } => self.be_in_trouble(line, lasting),
         }
     }
 }
@@ -397,37 +523,51 @@ impl Handler<Ask> for Desk {
             return drop(tell.send(Err(ClientError::Refused(line.clone()))));
         }
         let number = self.next_number();
-        let untaken = self.letters(number, &question);
-        let answers = answers_of(&question.twin);
-        self.pending.insert(number, Pending { question, patience, untaken, tell });
-        ctx.run_later(patience, move |desk, _| desk.give_up(number));
-        if self.version == Version::V3 && self.listening.enter(&answers) {
-            return self.wire.do_send(Subscribe { number, filters: vec![answers] });
+        let answers = question.answers();
+        let mut pending = Pending::new(question, patience, Instant::now(), tell);
+        pending.write(self.version, |topic, payload| {
+            let letter = self.letter(topic, payload);
+            self.letters.insert(letter.number, Of::Question(number));
+            letter
+        });
+        let deadline = pending.deadline;
+        self.pending.insert(number, pending);
+        self.look_then(deadline, number, ctx);
+        if self.version == Version::V3 {
+            let filters = self.listening.hold_for_question(number, answers);
+            if !filters.is_empty() {
+                return self.wire.do_send(Subscribe { number, filters });
+            }
         }
-        self.send(number);
+        self.send(number, ctx);
     }
 }
 
-/// Passes on what comes by these filters, once the broker has granted them.
+/// Passes on what comes by these filters, once the broker has granted them, for which it has so long.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct Listen {
     pub(super) filters: Vec<String>,
-    pub(super) notes: mpsc::UnboundedSender<Note>,
-    pub(super) ready: oneshot::Sender<Result<u64, ClientError>>,
+    pub(super) patience: Duration,
+    pub(super) notes: mpsc::Sender<Note>,
+    pub(super) ready: Ready,
 }
 
 impl Handler<Listen> for Desk {
     type Result = ();
 
-    fn handle(&mut self, Listen { filters, notes, ready }: Listen, _: &mut Self::Context) {
+    fn handle(&mut self, listen: Listen, ctx: &mut Self::Context) {
+        let Listen { filters, patience, notes, ready } = listen;
         let number = self.next_number();
-        let new = self.listening.add(number, filters, notes, ready);
-        if new.is_empty() {
-            self.listening.is_ready(number, None);
-        } else {
+        let new = self.listening.hold_for_listener(number, filters, notes, ready);
+        if !new.is_empty() {
             self.wire.do_send(Subscribe { number, filters: new });
+        } else if self.listening.is_granted(number) {
+            return self.judge(vec![(number, Ok(()))], ctx);
         }
+        self.patience.insert(number, patience);
+        let now = Instant::now();
+        self.look_then(now.checked_add(patience).unwrap_or(now + FOREVER), number, ctx);
     }
 }
 
@@ -440,8 +580,31 @@ impl Handler<Leave> for Desk {
     type Result = ();
 
     fn handle(&mut self, Leave(number): Leave, _: &mut Self::Context) {
-        let over = self.listening.remove(number);
-        self.unsubscribe(over);
+        self.let_go(number);
+    }
+}
+
+/// Has the manager tell of a twin once more, on its `TWIN/UPD`.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct LookAt(pub(super) ThingId);
+
+impl Handler<LookAt> for Desk {
+    type Result = ();
+
+    /// One that the broker has not taken will be answered after all that happened until now.
+    fn handle(&mut self, LookAt(id): LookAt, _: &mut Self::Context) {
+        if self.looks.contains_key(&id) {
+            return;
+        }
+        let number = self.next_number();
+        let topic = Topic::Thing(id.clone(), ThingTopic::TwinGet).to_string();
+        let letter = Letter { number, topic, payload: b"{}".to_vec(), answer_to: None };
+        if self.is_up {
+            self.wire.do_send(letter.clone());
+        }
+        self.letters.insert(number, Of::Look(id.clone()));
+        self.looks.insert(id, letter);
     }
 }
 
@@ -451,22 +614,28 @@ impl Handler<Leave> for Desk {
 pub(super) struct Publish {
     pub(super) topic: String,
     pub(super) payload: Vec<u8>,
+    pub(super) patience: Duration,
     pub(super) tell: oneshot::Sender<Result<(), ClientError>>,
 }
 
 impl Handler<Publish> for Desk {
     type Result = ();
 
-    fn handle(&mut self, Publish { topic, payload, tell }: Publish, _: &mut Self::Context) {
-        if self.is_up {
-            let number = self.next_number();
-            self.letters.insert(number, Of::Own(tell));
-            self.wire.do_send(Letter { number, topic, payload, answer_to: None });
-        } else {
-            let why = self.trouble.clone();
-            let why = why.unwrap_or_else(|| "the broker is not connected".to_owned());
-            tell.send(Err(ClientError::Offline(why))).ok();
+    fn handle(&mut self, publish: Publish, ctx: &mut Self::Context) {
+        let Publish { topic, payload, patience, tell } = publish;
+        if !self.is_up {
+            let error = match &self.trouble {
+                Some((line, lasting)) => offline(line, *lasting),
+                None => offline("the broker is not connected", false),
+            };
+            // Who no longer waits does not mind.
+            return drop(tell.send(Err(error)));
         }
+        let number = self.next_number();
+        self.wire.do_send(Letter { number, topic: topic.clone(), payload, answer_to: None });
+        self.letters.insert(number, Of::Own { topic, patience, tell });
+        let now = Instant::now();
+        self.look_then(now.checked_add(patience).unwrap_or(now + FOREVER), number, ctx);
     }
 }
 
@@ -481,7 +650,7 @@ impl Handler<Connected> for Desk {
     fn handle(&mut self, Connected(tell): Connected, _: &mut Self::Context) {
         let answer = match &self.trouble {
             _ if self.is_up => Ok(()),
-            Some(line) => Err(ClientError::Offline(line.clone())),
+            Some((line, lasting)) => Err(offline(line, *lasting)),
             None => return self.waiting.push(tell),
         };
         // Who no longer waits does not mind.
@@ -498,7 +667,7 @@ impl Handler<Wake> for Desk {
     type Result = ResponseFuture<()>;
 
     fn handle(&mut self, Wake(after): Wake, _: &mut Self::Context) -> Self::Result {
-        Box::pin(actix_rt::time::sleep(after))
+        Box::pin(actix_rt::time::sleep(after.min(FOREVER)))
     }
 }
 

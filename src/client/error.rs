@@ -5,6 +5,22 @@ use std::{io, time::Duration};
 use crate::{mqtt::MqttError, protocol::Bad};
 
 /// Why there is no answer, or none as it was hoped for.
+///
+/// ```
+/// use twinthing::client::ClientError;
+///
+/// fn is_worth_another_try(error: &ClientError) -> bool {
+///     match error {
+///         // The database is away, or the broker, or nobody has answered.
+///         ClientError::Answer { code, .. } => *code == 503,
+///         ClientError::Offline(_) | ClientError::Timeout { .. } => true,
+///         _ => false,
+///     }
+/// }
+///
+/// assert!(is_worth_another_try(&ClientError::Offline("the broker is not reached".into())));
+/// assert!(!is_worth_another_try(&ClientError::Closed));
+/// ```
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// The broker cannot be reached in this way by anybody.

@@ -44,6 +44,7 @@ mod desk;
 mod error;
 mod group;
 mod listening;
+mod question;
 mod set;
 mod settle;
 mod watch;
@@ -63,22 +64,23 @@ pub use self::{
     watch::{Change, Watch},
 };
 use self::{
-    desk::{Close, Desk, Leave, Listen, Publish, Question, Verb, Wake},
-    listening::Note,
+    desk::{Close, Desk, Leave, Listen, LookAt, Publish, Wake},
+    listening::{Note, WAITING},
+    question::{Answer, Question, Verb},
 };
 pub use crate::{
     mqtt::{Access, Runner, Secret, Version},
     protocol::{AppTopic, GroupName, SetOutcome, ThingId, TwinUpdate},
 };
 use crate::{
-    mqtt::{Role, Wire, check_access},
+    mqtt::{Role, Wire, check_access, check_filters, check_topic},
     protocol::{ThingTopic, Topic},
 };
 
 /// How long an answer is waited for, unless set otherwise.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Waits for something asynchronous where nothing is: on this thread.
+/// Waits for something asynchronous where nothing is: on this thread, which must not be that of the client.
 ///
 /// ```
 /// assert_eq!(twinthing::client::block_on(async { 1 + 1 }), 2);
@@ -88,6 +90,17 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 /// One who works through twins. Copies are the same client; it disconnects when the last one is gone.
+///
+/// ```
+/// use twinthing::client::{Access, Client};
+///
+/// let mut access = Access::new("app", "127.0.0.1")?;
+/// # access.port = 1;
+/// let client = Client::connect(access)?;
+/// let same = client.clone(); // for another task
+/// assert_eq!(same.id(), client.id());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct Client {
     handle: Arc<Handle>,
@@ -112,6 +125,18 @@ impl Drop for Handle {
 }
 
 /// A message as it came, on a topic that is listened to.
+///
+/// ```no_run
+/// use twinthing::client::{Client, ClientError, Message};
+///
+/// # async fn example(client: &Client) -> Result<(), ClientError> {
+/// let mut heard = client.listen(vec!["GRP/garden/TPC/#".to_owned()]).await?;
+/// if let Some(Message { topic, payload, .. }) = heard.next().await {
+///     println!("{topic}: {}", String::from_utf8_lossy(&payload));
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
     /// Where it came.
@@ -126,6 +151,18 @@ impl Client {
     /// A client with the id of this access, and a thread of its own. It begins to connect; what is asked meanwhile
     /// waits for that.
     ///
+    /// ```
+    /// use twinthing::client::{Access, Client};
+    ///
+    /// let mut access = Access::new("app", "127.0.0.1")?;
+    /// # access.port = 1;
+    /// let client = Client::connect(access.clone())?;
+    /// assert_eq!(client.id().as_str(), "app");
+    /// access.cert_file = Some("own.pem".into()); // and no key
+    /// assert!(Client::connect(access).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// [`ClientError`] for an access with which nobody can connect. A broker that is away is no error.
     pub fn connect(access: Access) -> Result<Self, ClientError> {
@@ -134,6 +171,18 @@ impl Client {
     }
 
     /// The same on this thread, where there may be others.
+    ///
+    /// ```
+    /// use twinthing::client::{Access, Client, Runner};
+    ///
+    /// let runner = Runner::start("apps")?;
+    /// for id in ["app-1", "app-2"] {
+    ///     let mut access = Access::new(id, "127.0.0.1")?;
+    ///     # access.port = 1;
+    ///     assert_eq!(Client::connect_on(access, &runner)?.id().as_str(), id);
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Self::connect`].
@@ -155,6 +204,19 @@ impl Client {
     }
 
     /// The same client, which waits so long for an answer; 10 s unless this is called.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use twinthing::client::{Access, Client, block_on};
+    ///
+    /// let mut access = Access::new("app", "127.0.0.1")?;
+    /// access.port = 1; // nobody listens there
+    /// let client = Client::connect(access)?.with_patience(Duration::from_millis(10));
+    /// let error = block_on(client.get(&"lamp".parse()?)).unwrap_err();
+    /// assert!(error.to_string().starts_with("no answer to TWIN/GET of lamp within 0.01 s: "));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn with_patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
@@ -162,6 +224,15 @@ impl Client {
     }
 
     /// Its id.
+    ///
+    /// ```
+    /// # use twinthing::client::{Access, Client};
+    /// # let mut access = Access::new("app", "127.0.0.1")?;
+    /// # access.port = 1;
+    /// let client = Client::connect(access)?;
+    /// assert_eq!(client.id().as_str(), "app");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn id(&self) -> &ThingId {
         &self.handle.id
@@ -169,6 +240,17 @@ impl Client {
 
     /// Waits until it is connected, or until it is known why it cannot be. It goes on trying either way: who needs not
     /// know asks right away, and is answered when the broker is there.
+    ///
+    /// ```
+    /// use twinthing::client::{Access, Client, ClientError, block_on};
+    ///
+    /// let mut access = Access::new("app", "127.0.0.1")?;
+    /// access.port = 1; // nobody listens there
+    /// let client = Client::connect(access)?;
+    /// let error = block_on(client.connected()).unwrap_err();
+    /// assert!(matches!(error, ClientError::Offline(line) if line.contains("is not reached")));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// [`ClientError::Offline`] says why the last attempt failed.
@@ -179,6 +261,18 @@ impl Client {
     }
 
     /// The twin of a thing. Of one that nobody has heard of it is empty, with version 0.
+    ///
+    /// ```no_run
+    /// # use twinthing::client::{Client, ClientError};
+    /// # async fn example(client: &Client) -> Result<(), ClientError> {
+    /// let lamp = "lamp".parse().expect("an id");
+    /// let twin = client.get(&lamp).await?;
+    /// if twin.exists() {
+    ///     println!("it is {:?}, and asked to be {:?}", twin.reported, twin.desired);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`ClientError`]
@@ -196,6 +290,16 @@ impl Client {
 
     /// What is asked of the twin of one thing, in the shape that is asked for.
     ///
+    /// ```no_run
+    /// # use twinthing::client::{Ask, Client, ClientError};
+    /// # async fn example(client: &Client) -> Result<(), ClientError> {
+    /// let lamp = "lamp".parse().expect("an id");
+    /// let rows = client.query(&lamp, &Ask::new().select(["reported.on", "online"])).await?;
+    /// println!("{}", rows[0]["reported.on"]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`ClientError`]
     pub async fn query(&self, id: &ThingId, ask: &Ask) -> Result<Value, ClientError> {
@@ -205,11 +309,33 @@ impl Client {
 
     /// Asks a thing for these members, which serde writes as an object; null asks for removal. Await it, and it is
     /// committed: the thing will be told, whenever it is there. Or await [`Set::settled`].
+    ///
+    /// ```no_run
+    /// use serde_json::json;
+    /// # use twinthing::client::{Client, ClientError};
+    /// # async fn example(client: &Client) -> Result<(), ClientError> {
+    /// let lamp = "lamp".parse().expect("an id");
+    /// let twin = client.set(&lamp, json!({"on": true, "name": null})).await?;
+    /// println!("at version {} it is asked to be {:?}", twin.version, twin.desired);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn set(&self, id: &ThingId, members: impl serde::Serialize) -> Set {
         Set::new(self.clone(), id.clone(), members_of(&members))
     }
 
     /// Has the twin forgotten: whether there was one. A later report starts it anew.
+    ///
+    /// ```no_run
+    /// # use twinthing::client::{Client, ClientError};
+    /// # async fn example(client: &Client) -> Result<(), ClientError> {
+    /// let lamp = "lamp".parse().expect("an id");
+    /// if !client.delete(&lamp).await? {
+    ///     println!("there was no twin");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`ClientError`]
@@ -221,6 +347,18 @@ impl Client {
 
     /// What becomes of the twins of these things from now on.
     ///
+    /// ```no_run
+    /// # use twinthing::client::{Client, ClientError};
+    /// # async fn example(client: &Client) -> Result<(), ClientError> {
+    /// let lamp = "lamp".parse().expect("an id");
+    /// let mut watch = client.watch([lamp]).await?;
+    /// while let Some(change) = watch.next().await {
+    ///     println!("{}: {:?}", change.id, change.reported);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`ClientError`], if the broker does not let us listen.
     pub async fn watch(
@@ -228,18 +366,34 @@ impl Client {
         ids: impl IntoIterator<Item = ThingId>,
     ) -> Result<Watch, ClientError> {
         let ids: Vec<ThingId> = ids.into_iter().collect();
-        let presence = ids.iter().map(|id| format!("TNG/{id}/LC/+")).collect();
-        self.updates(ids).await?.with_presence(presence).await
+        let aside = |levels: &str| ids.iter().map(|id| format!("TNG/{id}/{levels}")).collect();
+        let (presence, deleted) = (aside("LC/+"), aside("TWIN/DEL"));
+        let watch = self.updates(ids).await?;
+        watch.with(presence).await?.with(deleted).await
     }
 
     /// What becomes of the twins of all things from now on.
+    ///
+    /// ```no_run
+    /// # use twinthing::client::{Client, ClientError};
+    /// # async fn example(client: &Client) -> Result<(), ClientError> {
+    /// let mut watch = client.watch_all().await?;
+    /// while let Some(change) = watch.next().await {
+    ///     if change.online == Some(Some(false)) {
+    ///         println!("{} has gone", change.id);
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`ClientError`], if the broker does not let us listen.
     pub async fn watch_all(&self) -> Result<Watch, ClientError> {
         let listener = self.listen(vec!["TNG/+/TWIN/UPD".to_owned()]).await?;
         let watch = Watch::new(listener, BTreeSet::new());
-        watch.with_presence(vec!["TNG/+/LC/+".to_owned()]).await
+        let watch = watch.with(vec!["TNG/+/LC/+".to_owned()]).await?;
+        watch.with(vec!["TNG/+/TWIN/DEL".to_owned()]).await
     }
 
     /// A watch that does not care for presence.
@@ -251,6 +405,15 @@ impl Client {
     }
 
     /// The group of this name.
+    ///
+    /// ```no_run
+    /// # use twinthing::client::{Client, ClientError};
+    /// # async fn example(client: &Client) -> Result<(), ClientError> {
+    /// let garden = client.group(&"garden".parse().expect("a name"));
+    /// println!("{:?}", garden.members().await?);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn group(&self, name: &GroupName) -> Group {
         Group::new(self.clone(), name.clone())
@@ -258,78 +421,112 @@ impl Client {
 
     /// Messages by these filters, as they are, once the broker has granted them all.
     ///
+    /// ```no_run
+    /// # use twinthing::client::{Client, ClientError};
+    /// # async fn example(client: &Client) -> Result<(), ClientError> {
+    /// let mut pongs = client.listen(vec!["TNG/+/TPC/PONG".to_owned()]).await?;
+    /// client.publish("GRP/ALL/TPC/PING", "hello").await?;
+    /// while let Some(pong) = pongs.next().await {
+    ///     println!("{}", pong.topic);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
-    /// [`ClientError`], if it does not, or not in time.
+    /// [`ClientError`], if it does not, or not in time, or one of them is no filter.
     pub async fn listen(&self, filters: Vec<String>) -> Result<Listener, ClientError> {
-        let what = match filters.as_slice() {
-            [one] => format!("a subscription to {one}"),
-            many => format!("{} subscriptions", many.len()),
-        };
-        let (notes, told) = mpsc::unbounded_channel();
+        check_filters(&filters)?;
+        let (notes, told) = mpsc::channel(WAITING);
         let (ready, is_ready) = oneshot::channel();
-        self.handle.desk.do_send(Listen { filters, notes, ready });
-        tokio::select! {
-            ready = is_ready => {
-                let number = ready.unwrap_or(Err(ClientError::Closed))?;
-                Ok(Listener { told, number, client: self.clone() })
-            }
-            () = self.after(self.patience) => {
-                let why = "the broker has not answered".to_owned();
-                Err(ClientError::Timeout { what, after: self.patience, why })
-            }
-        }
+        let patience = self.patience;
+        self.handle.desk.do_send(Listen { filters, patience, notes, ready });
+        let number = is_ready.await.unwrap_or(Err(ClientError::Closed))?;
+        Ok(Listener { told, number, client: self.clone() })
     }
 
     /// Publishes on any topic, and waits until the broker has it.
     ///
+    /// ```
+    /// use twinthing::client::{Access, Client, block_on};
+    ///
+    /// # let mut access = Access::new("app", "127.0.0.1")?;
+    /// # access.port = 1;
+    /// let client = Client::connect(access)?;
+    /// let error = block_on(client.publish("GRP/+/TPC/WATER", "5 min")).unwrap_err();
+    /// assert!(error.to_string().starts_with("\"GRP/+/TPC/WATER\" is no MQTT topic"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
-    /// [`ClientError`] if there is no connection, it is lost first, or the broker refuses it.
+    /// [`ClientError`] if there is no connection, it is lost first, the broker refuses it or does not answer, or the
+    /// topic is none.
     pub async fn publish(
         &self,
         topic: &str,
         payload: impl Into<Vec<u8>>,
     ) -> Result<(), ClientError> {
+        check_topic(topic)?;
         let (tell, told) = oneshot::channel();
-        let publish = Publish { topic: topic.to_owned(), payload: payload.into(), tell };
-        self.handle.desk.do_send(publish);
-        let lost = || Err(ClientError::Unsure { what: format!("a publish to {topic}") });
-        told.await.unwrap_or_else(|_| lost())
+        let (topic, payload, patience) = (topic.to_owned(), payload.into(), self.patience);
+        self.handle.desk.do_send(Publish { topic: topic.clone(), payload, patience, tell });
+        told.await.unwrap_or_else(|_| {
+            let is_closed = !self.handle.desk.connected();
+            let what = format!("a publish to {topic}");
+            Err(if is_closed { ClientError::Closed } else { ClientError::Unsure { what } })
+        })
     }
 
     /// Has the manager tell of a twin once more, on its `TWIN/UPD`, if we may ask.
     fn look_at(&self, id: &ThingId) {
-        let topic = Topic::Thing(id.clone(), ThingTopic::TwinGet).to_string();
-        let (tell, _) = oneshot::channel();
-        self.handle.desk.do_send(Publish { topic, payload: b"{}".to_vec(), tell });
+        self.handle.desk.do_send(LookAt(id.clone()));
     }
 
     /// Waits for some time, in any runtime.
+    ///
+    /// ```
+    /// use std::time::{Duration, Instant};
+    /// # use twinthing::client::{Access, Client, block_on};
+    /// # let mut access = Access::new("app", "127.0.0.1")?;
+    /// # access.port = 1;
+    /// # let client = Client::connect(access)?;
+    /// let from = Instant::now();
+    /// block_on(client.after(Duration::from_millis(20)));
+    /// assert!(from.elapsed() >= Duration::from_millis(20));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn after(&self, time: Duration) {
         // A client that is closed wakes at once.
         self.handle.desk.send(Wake(time)).await.unwrap_or_default();
     }
 
     /// Disconnects. What was asked and is not answered is not waited for.
+    ///
+    /// ```
+    /// # use twinthing::client::{Access, Client, ClientError, block_on};
+    /// # let mut access = Access::new("app", "127.0.0.1")?;
+    /// # access.port = 1;
+    /// # let client = Client::connect(access)?;
+    /// block_on(client.close());
+    /// let error = block_on(client.get(&"lamp".parse()?)).unwrap_err();
+    /// assert!(matches!(error, ClientError::Closed));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub async fn close(&self) {
         // It may be closed already.
         self.handle.desk.send(Close).await.unwrap_or_default();
     }
 
     fn thing(&self, id: &ThingId, verb: Verb, payload: Map<String, Value>) -> Question {
-        let words = match verb {
-            Verb::Get => "GET",
-            Verb::Set | Verb::GroupSet => "SET",
-            Verb::Delete => "DEL",
-        };
         Question {
-            what: format!("TWIN/{words} of {id}"),
+            what: format!("TWIN/{} of {id}", verb.levels()),
             twin: format!("TNG/{id}/TWIN"),
             verb,
             payload,
         }
     }
 
-    async fn asked(&self, question: Question) -> desk::Answer {
+    async fn asked(&self, question: Question) -> Answer {
         let (tell, told) = oneshot::channel();
         self.handle.desk.do_send(desk::Ask { question, patience: self.patience, tell });
         told.await.unwrap_or(Err(ClientError::Closed))
@@ -343,9 +540,19 @@ impl Client {
     }
 }
 
-/// Messages as they come.
+/// Messages as they come. For one who does not fetch them 10,000 are kept, and those that come then are left out.
+///
+/// ```no_run
+/// # use twinthing::client::{Client, ClientError};
+/// # async fn example(client: &Client) -> Result<(), ClientError> {
+/// let mut notes = client.listen(vec!["GRP/garden/TPC/NOTE".to_owned()]).await?;
+/// let first = notes.next().await;
+/// drop(notes); // and with it the subscription
+/// # Ok(())
+/// # }
+/// ```
 pub struct Listener {
-    told: mpsc::UnboundedReceiver<Note>,
+    told: mpsc::Receiver<Note>,
     number: u64,
     client: Client,
 }
@@ -358,6 +565,17 @@ impl fmt::Debug for Listener {
 
 impl Listener {
     /// The next one; none once the client is closed.
+    ///
+    /// ```no_run
+    /// # use twinthing::client::{Client, ClientError};
+    /// # async fn example(client: &Client) -> Result<(), ClientError> {
+    /// # let mut listener = client.listen(Vec::new()).await?;
+    /// while let Some(message) = listener.next().await {
+    ///     println!("{}: {} bytes", message.topic, message.payload.len());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn next(&mut self) -> Option<Message> {
         loop {
             match self.told.recv().await? {

@@ -11,9 +11,21 @@ use futures_core::Stream;
 use serde_json::{Map, Value};
 
 use super::{ClientError, Listener, Note, ThingId, TwinUpdate};
-use crate::protocol::{Path, ThingTopic, Topic, at, leaves, same_value};
+use crate::protocol::{Path, Topic, at, leaves, same_value};
 
 /// A twin that changed, and what of it did.
+///
+/// ```no_run
+/// # use twinthing::client::{Change, Client, ClientError};
+/// # async fn example(client: &Client) -> Result<(), ClientError> {
+/// let lamp = "lamp".parse().expect("an id");
+/// let mut watch = client.watch([lamp]).await?;
+/// while let Some(Change { id, declined, online, .. }) = watch.next().await {
+///     println!("{id}: declined {declined:?}, online {online:?}");
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     /// Whose twin.
@@ -35,10 +47,25 @@ pub struct Change {
 ///
 /// When the connection was lost, and is back, the twins that it has told of or that were named are asked for: what
 /// changed meanwhile is told then, as one change. That a thing comes or goes is told if the broker lets us subscribe to
-/// its `LC/+`: a manager does not tell of a twin for that alone, so it is asked.
+/// its `LC/+`, and that a twin is forgotten if it lets us subscribe to `TWIN/DEL`: a manager does not tell of a twin for
+/// these alone, so it is asked.
+///
+/// For one who does not fetch them 10,000 messages are kept; then it is as if the connection had been lost.
+///
+/// ```no_run
+/// # use twinthing::client::{Client, ClientError};
+/// # async fn example(client: &Client) -> Result<(), ClientError> {
+/// let lamp = "lamp".parse().expect("an id");
+/// let mut watch = client.watch([lamp]).await?;
+/// // It is a futures_core::Stream as well.
+/// let first = watch.next().await;
+/// # Ok(())
+/// # }
+/// ```
 pub struct Watch {
     listener: Listener,
-    presence: Option<Listener>,
+    /// What says that something may have become of a twin.
+    hints: Vec<Listener>,
     ids: BTreeSet<ThingId>,
     known: HashMap<ThingId, TwinUpdate>,
 }
@@ -51,25 +78,50 @@ impl fmt::Debug for Watch {
 
 impl Watch {
     pub(super) fn new(listener: Listener, ids: BTreeSet<ThingId>) -> Self {
-        Self { listener, presence: None, ids, known: HashMap::new() }
+        Self { listener, hints: Vec::new(), ids, known: HashMap::new() }
     }
 
-    pub(super) async fn with_presence(mut self, filters: Vec<String>) -> Result<Self, ClientError> {
-        self.presence = match self.listener.client.listen(filters).await {
-            Ok(listener) => Some(listener),
-            Err(ClientError::Refused(_)) => None,
+    /// Listens to these as well, if the broker lets us.
+    pub(super) async fn with(mut self, hints: Vec<String>) -> Result<Self, ClientError> {
+        match self.listener.client.listen(hints).await {
+            Ok(listener) => self.hints.push(listener),
+            Err(ClientError::Refused(_)) => {}
             Err(error) => return Err(error),
-        };
+        }
         Ok(self)
     }
 
     /// Takes these for what is known of the twin: only what differs from it is a change.
+    ///
+    /// ```no_run
+    /// # use twinthing::client::{Client, ClientError};
+    /// # async fn example(client: &Client) -> Result<(), ClientError> {
+    /// let lamp = "lamp".parse().expect("an id");
+    /// let mut watch = client.watch([lamp]).await?;
+    /// let lamp = "lamp".parse().expect("an id");
+    /// let twin = client.get(&lamp).await?;
+    /// watch.know(lamp, twin); // what it is already is no change
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn know(&mut self, id: ThingId, twin: TwinUpdate) {
         self.ids.insert(id.clone());
         self.known.insert(id, twin);
     }
 
     /// The next change; none once the client is closed.
+    ///
+    /// ```no_run
+    /// # use twinthing::client::{Client, ClientError};
+    /// # async fn example(client: &Client) -> Result<(), ClientError> {
+    /// let lamp = "lamp".parse().expect("an id");
+    /// let mut watch = client.watch([lamp]).await?;
+    /// while let Some(change) = watch.next().await {
+    ///     println!("version {}", change.twin.version);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn next(&mut self) -> Option<Change> {
         std::future::poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
     }
@@ -78,10 +130,10 @@ impl Watch {
         self.listener.told.recv().await
     }
 
-    /// The thing's manager has heard of it before us, so that its answer knows.
-    fn came_or_went(&self, note: Note) {
+    /// The manager has heard of it before we ask, so that its answer knows.
+    fn hint(&self, note: Note) {
         if let Note::Got(got) = note
-            && let Ok(Topic::Thing(id, ThingTopic::LcOn | ThingTopic::LcOff)) = got.topic.parse()
+            && let Ok(Topic::Thing(id, _)) = got.topic.parse()
         {
             self.listener.client.look_at(&id);
         }
@@ -94,6 +146,9 @@ impl Watch {
         };
         let Ok(Topic::Thing(id, _)) = got.topic.parse() else { return None };
         let twin = TwinUpdate::parse(&got.payload).ok()?;
+        if self.known.get(&id).is_some_and(|known| is_older(&twin, known)) {
+            return None;
+        }
         self.ids.insert(id.clone());
         let before = self.known.insert(id.clone(), twin.clone());
         change(id, before.as_ref(), twin)
@@ -104,11 +159,13 @@ impl Stream for Watch {
     type Item = Change;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Change>> {
-        while let Some(presence) = &mut self.presence
-            && let Poll::Ready(Some(note)) = presence.told.poll_recv(context)
-        {
-            self.came_or_went(note);
+        let mut hints = Vec::new();
+        for listener in &mut self.hints {
+            while let Poll::Ready(Some(note)) = listener.told.poll_recv(context) {
+                hints.push(note);
+            }
         }
+        hints.into_iter().for_each(|note| self.hint(note));
         loop {
             match self.listener.told.poll_recv(context) {
                 Poll::Pending => return Poll::Pending,
@@ -123,8 +180,22 @@ impl Stream for Watch {
     }
 }
 
+/// Whether one was told before another, and comes late. After a twin was forgotten versions begin anew, at a later time.
+pub(super) fn is_older(twin: &TwinUpdate, known: &TwinUpdate) -> bool {
+    twin.exists() && twin.version < known.version && newest(twin) <= newest(known)
+}
+
+/// When anything of it was set last, in nanoseconds since 1970.
+fn newest(twin: &TwinUpdate) -> Option<i64> {
+    let metas = [&twin.reported_meta, &twin.desired_meta, &twin.declined_meta];
+    metas.iter().filter_map(|meta| meta.get("timestamp")?.as_i64()).max()
+}
+
 /// What differs; none if nothing does, as when somebody asked for the twin.
 fn change(id: ThingId, before: Option<&TwinUpdate>, twin: TwinUpdate) -> Option<Change> {
+    if !twin.exists() && before.is_none_or(|before| !before.exists()) {
+        return None;
+    }
     let (reported, desired, declined) = match before {
         Some(before) => (
             difference(&before.reported, &twin.reported),
@@ -132,8 +203,7 @@ fn change(id: ThingId, before: Option<&TwinUpdate>, twin: TwinUpdate) -> Option<
             difference(&before.declined, &twin.declined),
         ),
         None => {
-            let metas = [&twin.reported_meta, &twin.desired_meta, &twin.declined_meta];
-            let newest = metas.iter().filter_map(|meta| meta.get("timestamp")?.as_i64()).max();
+            let newest = newest(&twin);
             (
                 set_at(&twin.reported, &twin.reported_meta, newest),
                 set_at(&twin.desired, &twin.desired_meta, newest),
@@ -221,6 +291,25 @@ mod tests {
         assert_eq!(found.desired, object(json!({"on": null})));
         assert_eq!((found.declined.len(), found.online), (0, Some(Some(false))));
         assert_eq!(change(id, Some(&after), after.clone()), None, "somebody has asked for it");
+    }
+
+    #[test]
+    fn what_comes_late_is_no_change_and_a_twin_that_begins_anew_is() {
+        let told = |version: u64, at: i64| {
+            twin(
+                json!({"reported": {"trn": 1}, "reportedMeta": {"timestamp": at}, "version": version}),
+            )
+        };
+        assert!(is_older(&told(5, 50), &told(6, 60)));
+        assert!(!is_older(&told(6, 60), &told(6, 60)));
+        assert!(!is_older(&told(1, 70), &told(6, 60)), "it was forgotten, and reported anew");
+        assert!(!is_older(&TwinUpdate::default(), &told(6, 60)), "it was forgotten");
+        let id: ThingId = "lamp".parse().unwrap();
+        let forgotten = change(id.clone(), Some(&told(6, 60)), TwinUpdate::default()).unwrap();
+        assert!(!forgotten.twin.exists());
+        let none = TwinUpdate::default();
+        assert_eq!(change(id.clone(), None, none.clone()), None);
+        assert_eq!(change(id, Some(&none.clone()), none), None);
     }
 
     #[test]

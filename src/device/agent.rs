@@ -318,7 +318,7 @@ impl<T: State> Handler<Heard> for Agent<T> {
                 self.emit(Event::Trouble(why.clone()));
                 self.settle(number, Err(NotSaid::Refused(why)), ctx);
             }
-            Heard::Trouble(line) => self.emit(Event::Trouble(line)),
+            Heard::Trouble { line, .. } => self.emit(Event::Trouble(line)),
             Heard::Subscribed(..) => {}
         }
     }

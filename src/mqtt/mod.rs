@@ -35,7 +35,8 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use actix::prelude::*;
 
 pub(crate) use self::wire::{
-    Got, HangUp, Heard, Letter, Role, Subscribe, Unsubscribe, Wire, check_access,
+    Got, HangUp, Heard, Letter, Role, Subscribe, Unsubscribe, Wire, Withdraw, check_access,
+    check_filters, check_topic,
 };
 pub use self::{
     access::{Access, Secret, Version},
@@ -250,6 +251,14 @@ pub enum MqttError {
     /// A text that MQTT cannot carry.
     #[error("the {0} holds a NUL character, which MQTT does not carry")]
     Nul(&'static str),
+    /// What is no filter.
+    #[error(
+        "{0:?} is no MQTT filter: + is a whole level, # the whole last one, and all of it 1 to 65535 bytes"
+    )]
+    Filter(String),
+    /// What is no topic to publish to.
+    #[error("{0:?} is no MQTT topic: it has 1 to 65535 bytes, and neither + nor #")]
+    Topic(String),
     /// paho does not take the settings.
     #[error("broker {host}:{port}: {reason}")]
     Client {

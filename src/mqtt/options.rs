@@ -47,10 +47,33 @@ pub(super) fn check(access: &Access) -> Result<(), MqttError> {
 
 /// Finds what no subscription could get past.
 pub(super) fn check_filters(filters: &[String]) -> Result<(), MqttError> {
-    match filters.iter().any(|filter| filter.contains('\0')) {
-        true => Err(MqttError::Nul("subscription")),
-        false => Ok(()),
+    filters.iter().try_for_each(|filter| {
+        if filter.contains('\0') {
+            return Err(MqttError::Nul("subscription"));
+        }
+        let is_last = |place: usize| place + 1 == filter.split('/').count();
+        let mut levels = filter.split('/').enumerate();
+        let is_well = levels.all(|(place, level)| match level {
+            "+" => true,
+            "#" => is_last(place),
+            _ => !level.contains(['+', '#']),
+        });
+        if is_well && has_length(filter) { Ok(()) } else { Err(MqttError::Filter(filter.clone())) }
+    })
+}
+
+/// Finds what can be no topic to publish to.
+pub(super) fn check_topic(topic: &str) -> Result<(), MqttError> {
+    if topic.contains('\0') {
+        return Err(MqttError::Nul("topic"));
     }
+    let is_well = has_length(topic) && !topic.contains(['+', '#']);
+    if is_well { Ok(()) } else { Err(MqttError::Topic(topic.to_owned())) }
+}
+
+/// MQTT writes down the length in 16 bits.
+fn has_length(topic: &str) -> bool {
+    (1..=usize::from(u16::MAX)).contains(&topic.len())
 }
 
 fn readable(what: &'static str, path: Option<&Path>) -> Result<(), MqttError> {

@@ -99,8 +99,13 @@ pub(crate) enum Heard {
     /// The subscriptions of this number are answered: each that is refused, with a line that says why. Under 0 it is
     /// those that were refused before and were tried again.
     Subscribed(u64, Vec<(String, String)>),
-    /// Why there is no connection: a line.
-    Trouble(String),
+    /// Why there is no connection.
+    Trouble {
+        /// A line.
+        line: String,
+        /// Whether trying again does not mend it: the broker refuses us.
+        lasting: bool,
+    },
 }
 
 /// Subscribes to these as well, now and on each connection to come.
@@ -112,6 +117,11 @@ pub(crate) struct Subscribe {
     /// To what.
     pub(crate) filters: Vec<String>,
 }
+
+/// Takes back a letter that is not on its way.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct Withdraw(pub(crate) u64);
 
 /// Ends these subscriptions.
 #[derive(Clone, Debug, Message)]
@@ -142,6 +152,8 @@ pub(crate) struct Wire {
     sent: BTreeSet<u64>,
     /// Whether `Up` has been told of the present connection.
     is_told: bool,
+    /// What came before that.
+    early: Vec<Got>,
     was_up: bool,
 }
 
@@ -156,6 +168,16 @@ enum Phase {
 pub(crate) fn check_access(access: &Access, filters: &[String]) -> Result<(), MqttError> {
     options::check(access)?;
     options::check_filters(filters)
+}
+
+/// Finds what no broker takes for a filter.
+pub(crate) fn check_filters(filters: &[String]) -> Result<(), MqttError> {
+    options::check_filters(filters)
+}
+
+/// Finds what no broker takes for a topic.
+pub(crate) fn check_topic(topic: &str) -> Result<(), MqttError> {
+    options::check_topic(topic)
 }
 
 impl Wire {
@@ -180,6 +202,7 @@ impl Wire {
             queue: VecDeque::new(),
             sent: BTreeSet::new(),
             is_told: false,
+            early: Vec::new(),
             was_up: false,
         };
         wire.start()
@@ -193,35 +216,35 @@ impl Wire {
         self.connection += 1;
         let (client, options) = match self.prepare(ctx) {
             Ok(prepared) => prepared,
-            Err(error) => return self.fail(error.to_string(), ctx),
+            Err(error) => return self.fail(error.to_string(), false, ctx),
         };
         self.phase = Phase::Connecting;
         let (wire, access) = (ctx.address().downgrade(), self.access.clone());
         let connecting = move || {
             let answer = client.connect(options);
-            let answer = answer.map_err(|error| Trouble::of_connecting(&access, &error).line);
+            let answer = answer.map_err(|error| Trouble::of_connecting(&access, &error));
             if let Some(wire) = wire.upgrade() {
                 wire.do_send(Answered { client, answer });
             }
         };
         if let Err(error) = thread::Builder::new().name("mqtt-connect".into()).spawn(connecting) {
-            self.fail(format!("a thread to connect on: {error}"), ctx);
+            self.fail(format!("a thread to connect on: {error}"), false, ctx);
         }
     }
 
     fn prepare(&self, ctx: &Context<Self>) -> Result<(Client, ConnectOptions), MqttError> {
         let options = options::connect_as(self.role, &self.access, !self.was_up)?;
         let client = options::client(&self.access, WINDOW)?;
-        let owner = self.owner.clone();
+        let (wire, connection) = (ctx.address().downgrade(), self.connection);
+        let to = wire.clone();
         client.set_message_callback(move |_, packet| {
             // paho panics on a topic that is not UTF-8; a panic that left its thread would abort.
             let got =
                 packet.and_then(|packet| catch_unwind(AssertUnwindSafe(|| got(&packet))).ok());
-            if let Some(got) = got {
-                owner.do_send(Heard::Got(got));
+            if let (Some(got), Some(wire)) = (got, to.upgrade()) {
+                wire.do_send(Came { connection, got });
             }
         });
-        let (wire, connection) = (ctx.address().downgrade(), self.connection);
         let lost = move |why: String| {
             if let Some(wire) = wire.upgrade() {
                 wire.do_send(Lost { connection, why });
@@ -245,6 +268,9 @@ impl Wire {
         log::info!("{}: connected as {}", broker(&self.access), self.access.client_id);
         (self.since, self.trouble, self.was_up, self.is_told) = (Instant::now(), None, true, false);
         self.backoff.ease();
+        if self.role == Role::Thing {
+            self.early.clear();
+        }
         let client = Rc::new(client);
         let already_lost = !client.is_connected();
         self.phase = Phase::Up(Rc::clone(&client));
@@ -261,6 +287,9 @@ impl Wire {
     fn tell_up(&mut self, kept: bool, refused: Vec<(String, String)>) {
         self.is_told = true;
         self.owner.do_send(Heard::Up { kept, refused });
+        for got in self.early.drain(..) {
+            self.owner.do_send(Heard::Got(got));
+        }
     }
 
     /// The present connection, if any, is of no more use. What it did not settle is its sender's.
@@ -269,10 +298,16 @@ impl Wire {
             return;
         }
         self.phase = Phase::Waiting;
-        log::warn!("{}: connection lost: {why}; trying again", broker(&self.access));
+        let line = format!("{}: connection lost: {why}", broker(&self.access));
+        log::warn!("{line}; trying again");
         self.queue.clear();
         self.sent.clear();
-        self.owner.do_send(Heard::Down);
+        if std::mem::take(&mut self.is_told) {
+            self.owner.do_send(Heard::Down);
+        } else {
+            // Some brokers end a connection that subscribes to what is not allowed.
+            self.owner.do_send(Heard::Trouble { line, lasting: false });
+        }
         if self.since.elapsed() >= STABLE {
             self.backoff = Backoff::default();
         }
@@ -280,10 +315,10 @@ impl Wire {
     }
 
     /// An attempt failed. Each reason is told once, until there is another.
-    fn fail(&mut self, line: String, ctx: &mut Context<Self>) {
+    fn fail(&mut self, line: String, lasting: bool, ctx: &mut Context<Self>) {
         if self.trouble.as_ref() != Some(&line) {
             log::warn!("{line}; trying again");
-            self.owner.do_send(Heard::Trouble(line.clone()));
+            self.owner.do_send(Heard::Trouble { line: line.clone(), lasting });
             self.trouble = Some(line);
         }
         self.phase = Phase::Waiting;
@@ -300,8 +335,13 @@ impl Wire {
             let number = letter.number;
             let packet = options::letter(&letter, self.access.version);
             if options::packet_size(&packet, self.access.version) > self.maximum_packet {
-                let why = "it is larger than the broker's maximum packet size";
-                self.refuse(number, &letter.topic, why);
+                let line = format!(
+                    "{}: a publish to {} is larger than the broker's maximum packet size of {} bytes",
+                    broker(&self.access),
+                    letter.topic,
+                    self.maximum_packet
+                );
+                self.owner.do_send(Heard::Refused(number, line));
                 continue;
             }
             self.sent.insert(number);
@@ -315,11 +355,11 @@ impl Wire {
     }
 
     fn refuse(&self, number: u64, topic: &str, why: &str) {
-        let line = format!(
-            "{} refused a publish to {topic}: {why}; {} must be allowed to publish to it",
-            broker(&self.access),
-            user(&self.access),
-        );
+        let mut line = format!("{} refused a publish to {topic}: {why}", broker(&self.access));
+        if why == words(ReasonCode::NotAuthorized) {
+            let user = user(&self.access);
+            line.push_str(&format!("; {user} must be allowed to publish to it"));
+        }
         log::error!("{line}");
         self.owner.do_send(Heard::Refused(number, line));
     }
@@ -379,7 +419,7 @@ enum Wanted {
 #[rtype(result = "()")]
 struct Answered {
     client: Client,
-    answer: Result<ServerResponse, String>,
+    answer: Result<ServerResponse, Trouble>,
 }
 
 impl Handler<Answered> for Wire {
@@ -389,8 +429,32 @@ impl Handler<Answered> for Wire {
         if matches!(self.phase, Phase::Connecting) {
             match answer {
                 Ok(response) => self.stand(client, &response, ctx),
-                Err(line) => self.fail(line, ctx),
+                Err(Trouble { line, lasting }) => self.fail(line, lasting, ctx),
             }
+        }
+    }
+}
+
+/// A message has come.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Came {
+    connection: u64,
+    got: Got,
+}
+
+impl Handler<Came> for Wire {
+    type Result = ();
+
+    /// A thing hears nothing before `Up`, nor from a connection that is over: what it says to it would be lost.
+    fn handle(&mut self, Came { connection, got }: Came, _: &mut Self::Context) {
+        if self.role == Role::Thing && connection != self.connection {
+            return;
+        }
+        if self.is_told {
+            self.owner.do_send(Heard::Got(got));
+        } else {
+            self.early.push(got);
         }
     }
 }
@@ -505,14 +569,17 @@ impl Wire {
                 log::error!("{line}; trying again");
                 // An application hears of it with `Up`, for each may miss another one.
                 if self.role == Role::Thing {
-                    self.owner.do_send(Heard::Trouble(line.clone()));
+                    self.owner.do_send(Heard::Trouble { line: line.clone(), lasting: true });
                 }
             }
         }
-        let (filters, connection) = (refusals.keys().cloned().collect(), self.connection);
+        let (mut filters, connection) =
+            (refusals.keys().cloned().collect::<Vec<_>>(), self.connection);
         ctx.run_later(AGAIN, move |wire, ctx| {
+            filters.retain(|filter| wire.filters.contains(filter));
             if let Phase::Up(client) = &wire.phase
                 && connection == wire.connection
+                && !filters.is_empty()
             {
                 wire.ask_for(&Rc::clone(client), filters, Wanted::Again, ctx);
             }
@@ -529,6 +596,14 @@ impl Handler<Letter> for Wire {
             self.queue.push_back(letter);
             self.send_on(ctx);
         }
+    }
+}
+
+impl Handler<Withdraw> for Wire {
+    type Result = ();
+
+    fn handle(&mut self, Withdraw(number): Withdraw, _: &mut Self::Context) {
+        self.queue.retain(|letter| letter.number != number);
     }
 }
 

@@ -10,6 +10,16 @@ use std::{
     thread,
 };
 
+/// What is not handed on.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Held {
+    #[default]
+    Nothing,
+    /// What the broker says.
+    Answers,
+    All,
+}
+
 /// Stands between a client and `127.0.0.1:<port>`.
 pub struct Proxy {
     port: u16,
@@ -20,7 +30,7 @@ pub struct Proxy {
 struct Shared {
     streams: Mutex<Vec<TcpStream>>,
     refusing: AtomicBool,
-    held: Mutex<bool>,
+    held: Mutex<Held>,
     let_go: Condvar,
     connections: AtomicU32,
     /// Connections with a lower number are swallowed.
@@ -66,12 +76,17 @@ impl Proxy {
 
     /// Hands nothing on any more, and keeps every connection open.
     pub fn hold(&self) {
-        *self.shared.held.lock().unwrap() = true;
+        *self.shared.held.lock().unwrap() = Held::All;
+    }
+
+    /// The same for what the broker says only: what is said to it still arrives.
+    pub fn hold_answers(&self) {
+        *self.shared.held.lock().unwrap() = Held::Answers;
     }
 
     /// Undoes [`Proxy::hold`].
     pub fn let_go(&self) {
-        *self.shared.held.lock().unwrap() = false;
+        *self.shared.held.lock().unwrap() = Held::Nothing;
         self.shared.let_go.notify_all();
     }
 
@@ -90,19 +105,27 @@ impl Shared {
         let mut streams = self.streams.lock().unwrap();
         streams.extend([client.try_clone().unwrap(), server.try_clone().unwrap()]);
         drop(streams);
-        for (from, to) in
-            [(client.try_clone().unwrap(), server.try_clone().unwrap()), (server, client)]
-        {
+        for (from, to, stops) in [
+            (client.try_clone().unwrap(), server.try_clone().unwrap(), Held::All),
+            (server, client, Held::Answers),
+        ] {
             let shared = Arc::clone(self);
-            thread::spawn(move || shared.copy(number, from, to));
+            thread::spawn(move || shared.copy(number, from, to, stops));
         }
     }
 
-    fn copy(&self, number: u32, mut from: TcpStream, mut to: TcpStream) {
+    /// `stops`: what has to be held for this direction to be.
+    fn copy(&self, number: u32, mut from: TcpStream, mut to: TcpStream, stops: Held) {
         let mut buffer = [0; 64 * 1024];
         loop {
             let read = from.read(&mut buffer).unwrap_or(0);
-            drop(self.let_go.wait_while(self.held.lock().unwrap(), |held| *held).unwrap());
+            drop(
+                self.let_go
+                    .wait_while(self.held.lock().unwrap(), |held| {
+                        *held == stops || *held == Held::All
+                    })
+                    .unwrap(),
+            );
             if number < self.swallows_below.load(Ordering::SeqCst) {
                 if read == 0 {
                     return;
