@@ -19,6 +19,7 @@ use std::{
 use serde_json::{Map, Value, json};
 use support::{
     broker::{Broker, broker_without},
+    certs::{Authority, Certificate},
     database::{Database, Direct},
     port::free_port,
     proxy::Proxy,
@@ -26,7 +27,7 @@ use support::{
     wait_for,
 };
 use twinthing::{
-    client::{Access, Ask, Client, ClientError, ThingId, Version, block_on},
+    client::{Access, Ask, Client, ClientError, Secret, ThingId, Version, block_on},
     device::{Device, Runner},
 };
 
@@ -474,6 +475,44 @@ fn who_does_not_answer_is_named_with_what_is_known_of_the_reason() {
     block_on(client.close());
     let error = block_on(client.get(&lamp)).unwrap_err();
     assert_eq!(error.to_string(), "the client is closed");
+}
+
+#[test]
+fn things_and_applications_connect_with_password_and_tls() {
+    let mut broker = Broker::start_guarded(&[("lamp", "secret"), ("app", "word")]);
+    broker.stop();
+    let ca = Authority::new(broker.folder(), "ca");
+    let Certificate { cert, key } = ca.issue("good", "IP:127.0.0.1", 2);
+    let (cert, key) = (cert.display(), key.display());
+    let users = "allow_anonymous false\npassword_file {folder}/passwords";
+    broker.configure(&format!("certfile {cert}\nkeyfile {key}\n{users}"));
+    broker.run();
+    let access = |name: &str, password: &str| {
+        let mut access = access(name, broker.port());
+        access.user = Some(name.to_owned());
+        access.password = Some(Secret(password.to_owned()));
+        access.ca_file = Some(ca.pem());
+        access
+    };
+    for version in [Version::V5, Version::V3] {
+        let (mut of_lamp, mut of_app) = (access("lamp", "secret"), access("app", "word"));
+        (of_lamp.version, of_app.version) = (version, version);
+        let client = Client::connect(of_app).unwrap();
+        block_on(async {
+            let mut heard = client.listen(vec!["TNG/lamp/#".to_owned()]).await.unwrap();
+            let lamp = Device::build(of_lamp, json!({"on": false})).start().unwrap();
+            assert_eq!(heard.next().await.unwrap().topic, "TNG/lamp/LC/ON");
+            lamp.close().await;
+            assert_eq!(heard.next().await.unwrap().topic, "TNG/lamp/LC/OFF");
+        });
+    }
+    let client = Client::connect(access("app", "wrong")).unwrap();
+    let error = block_on(client.connected()).unwrap_err();
+    let line = format!(
+        "broker 127.0.0.1:{} refused user \"app\": not authorized; check MQTT_USER and MQTT_PASSWD",
+        broker.port()
+    );
+    assert!(matches!(&error, ClientError::Refused(why) if *why == line), "{error}");
 }
 
 #[test]

@@ -34,7 +34,7 @@ pub struct Access {
     pub key_file: Option<PathBuf>,
     /// The version of MQTT.
     pub version: Version,
-    /// How often to give a sign of life, from 5 s.
+    /// How often to give a sign of life, 5 to 65,535 s; what is outside counts as the nearest of these.
     pub keep_alive: Duration,
 }
 

@@ -14,6 +14,10 @@ use super::{
 };
 use crate::protocol::{ThingId, ThingTopic, Topic};
 
+/// More often is no sign of life, but load.
+const LEAST_KEEP_ALIVE: Duration = Duration::from_secs(5);
+/// MQTT writes it down in 16 bits.
+const MOST_KEEP_ALIVE: Duration = Duration::from_secs(65_535);
 /// An attempt to connect ends after this long. paho looks at it every 3 s.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -182,7 +186,7 @@ fn identified(access: &Access, window: usize) -> Result<ConnectOptionsBuilder, M
         Version::V5 => ConnectOptionsBuilder::new_v5(),
     };
     options
-        .keep_alive_interval(access.keep_alive)
+        .keep_alive_interval(access.keep_alive.clamp(LEAST_KEEP_ALIVE, MOST_KEEP_ALIVE))
         .connect_timeout(CONNECT_TIMEOUT)
         .max_inflight(at_once(window).into());
     if let Some(user) = &access.user {
