@@ -42,6 +42,7 @@ install -D -m 755 "$program" "$bin/twinmgr"
 install -D -m 755 "$client" "$bin/twinctl"
 install -d -m 755 "$pages"
 "$client" man "$pages"
+chmod 644 "$pages"/twinctl.1 "$pages"/twinctl-*.1
 for file in "${completions[@]}"; do
     shell="${file#"$share"/}"
     install -d -m 755 "$(dirname "$file")"

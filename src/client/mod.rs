@@ -253,7 +253,7 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// [`ClientError::Offline`] says why the last attempt failed.
+    /// [`ClientError::Offline`] says why the last attempt failed, [`ClientError::Refused`] why no other will go better.
     pub async fn connected(&self) -> Result<(), ClientError> {
         let (tell, told) = oneshot::channel();
         self.handle.desk.do_send(desk::Connected(tell));
@@ -482,7 +482,7 @@ impl Client {
         self.handle.desk.do_send(LookAt(id.clone()));
     }
 
-    /// Waits for some time, in any runtime.
+    /// Waits for some time, in any runtime. On a client that is closed it does not wait.
     ///
     /// ```
     /// use std::time::{Duration, Instant};

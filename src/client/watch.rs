@@ -68,6 +68,8 @@ pub struct Watch {
     hints: Vec<Listener>,
     ids: BTreeSet<ThingId>,
     known: HashMap<ThingId, TwinUpdate>,
+    /// When anything of a twin was set last that is forgotten.
+    forgotten: HashMap<ThingId, Option<i64>>,
 }
 
 impl fmt::Debug for Watch {
@@ -78,7 +80,7 @@ impl fmt::Debug for Watch {
 
 impl Watch {
     pub(super) fn new(listener: Listener, ids: BTreeSet<ThingId>) -> Self {
-        Self { listener, hints: Vec::new(), ids, known: HashMap::new() }
+        Self { listener, hints: Vec::new(), ids, known: HashMap::new(), forgotten: HashMap::new() }
     }
 
     /// Listens to these as well, if the broker lets us.
@@ -146,8 +148,15 @@ impl Watch {
         };
         let Ok(Topic::Thing(id, _)) = got.topic.parse() else { return None };
         let twin = TwinUpdate::parse(&got.payload).ok()?;
-        if self.known.get(&id).is_some_and(|known| is_older(&twin, known)) {
+        let is_of_before =
+            self.forgotten.get(&id).is_some_and(|last| twin.exists() && newest(&twin) <= *last);
+        if is_of_before || self.known.get(&id).is_some_and(|known| is_older(&twin, known)) {
             return None;
+        }
+        if !twin.exists()
+            && let Some(known) = self.known.get(&id).filter(|known| known.exists())
+        {
+            self.forgotten.insert(id.clone(), newest(known));
         }
         self.ids.insert(id.clone());
         let before = self.known.insert(id.clone(), twin.clone());

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{Arg, ArgAction, Command, value_parser};
 use twinthing::protocol::{GroupName, ThingId};
 
-use super::{connect::KEYS, files, ping};
+use super::{brokers::KEYS, files, ping};
 
 const AFTER: &str = "\
 Each command says more: twinctl help COMMAND. The broker is 127.0.0.1, unless a flag, the \
@@ -130,8 +130,9 @@ fn group() -> Command {
         .long("from")
         .value_name("ID,…")
         .value_delimiter(',')
+        .action(ArgAction::Append)
         .value_parser(value_parser!(ThingId))
-        .help("Only these of the members");
+        .help("Only these of the members; it may be given several times");
     let name = || {
         Arg::new("group")
             .value_name("GROUP")
@@ -271,7 +272,7 @@ fn broker_flags() -> Vec<Arg> {
             "broker",
             "broker".to_owned(),
             "NAME",
-            "A broker that twinctl.toml names; the environment then says nothing [TWINCTL_BROKER]"
+            "A broker that twinctl.toml names; MQTT_ variables then say nothing [TWINCTL_BROKER]"
                 .to_owned(),
         )
         .short('b'),

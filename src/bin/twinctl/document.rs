@@ -151,9 +151,23 @@ pub(crate) fn safe(text: &str) -> String {
     safe
 }
 
+/// JSON as serde writes it, in which nothing speaks to the terminal: what is escaped here stands in texts alone.
+pub(crate) fn safe_json(json: &str) -> String {
+    let mut safe = String::with_capacity(json.len());
+    for letter in json.chars() {
+        if matches!(letter, '\u{7f}'..='\u{9f}') || is_direction(letter) {
+            safe.push_str(&format!("\\u{:04x}", u32::from(letter)));
+        } else {
+            safe.push(letter);
+        }
+    }
+    safe
+}
+
 /// What turns the direction of a line around.
-fn is_direction(letter: char) -> bool {
-    matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+pub(crate) fn is_direction(letter: char) -> bool {
+    matches!(letter,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
@@ -212,6 +226,20 @@ mod tests {
     fn nothing_that_is_shown_speaks_to_the_terminal() {
         let document = object(json!({"a\u{1b}[31m": "\u{1b}]0;x\u{7}", "b": "\u{9b}5n\u{202e}"}));
         assert_eq!(shown(&document), r#"a\u{1b}[31m="\u001b]0;x\u0007" b="\u{9b}5n\u{202e}""#);
+        assert_eq!(safe("a\u{61c}b\u{7f}"), r"a\u{61c}b\u{7f}");
+    }
+
+    #[test]
+    fn json_says_the_same_when_nothing_in_it_speaks_to_the_terminal() {
+        let document = json!({"\u{7f}a": "\u{1b}]\u{9d}\u{202e}\u{61c}", "é": "日\n"});
+        for json in [document.to_string(), serde_json::to_string_pretty(&document).unwrap()] {
+            let safe = safe_json(&json);
+            let speaks =
+                |letter: char| letter != '\n' && letter.is_control() || is_direction(letter);
+            assert!(!safe.contains(speaks), "{safe:?}");
+            assert!(safe.contains(r"\u007fa") && safe.contains(r"\u061c"), "{safe}");
+            assert_eq!(serde_json::from_str::<Value>(&safe).unwrap(), document);
+        }
     }
 
     proptest! {

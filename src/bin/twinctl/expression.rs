@@ -1,6 +1,9 @@
 //! What a person writes after `--where`, made the `where` of a query: alone knows how it is written.
 
 use serde_json::{Map, Number, Value};
+use unicode_width::UnicodeWidthChar;
+
+use super::document::is_direction;
 
 /// The most conditions that the manager takes, who counts what `and`, `or` and `not` make as well.
 const MAX_CONDITIONS: usize = 1000;
@@ -8,8 +11,8 @@ const MAX_CONDITIONS: usize = 1000;
 /// The most objects and arrays inside each other: a payload may have 100, what is around a `where` included.
 const MAX_DEPTH: usize = 90;
 
-/// The most characters of an expression that an error shows.
-const MAX_SHOWN: usize = 76;
+/// The most places that an error shows an expression in: 80 with what stands before it, and the caret behind its end.
+const MAX_SHOWN: usize = 68;
 
 const COLUMNS: &str = "clientId groupId reported desired declined reportedMeta desiredMeta \
                        declinedMeta version online";
@@ -328,20 +331,42 @@ fn shown(word: &str) -> String {
 }
 
 fn plain(sign: char) -> char {
-    if sign.is_whitespace() || sign.is_control() { ' ' } else { sign }
+    let is_seen = !(sign.is_whitespace() || sign.is_control() || is_direction(sign));
+    if is_seen { sign } else { ' ' }
 }
 
-/// The text on one line, no longer than [`MAX_SHOWN`] characters around the place, and a caret under that.
+/// The text on one line, in no more than [`MAX_SHOWN`] places around the offset, and a caret under that.
 fn excerpt(text: &str, offset: usize) -> String {
-    let column = text.get(..offset).unwrap_or(text).chars().count();
-    let length = text.chars().count();
-    let first = column.saturating_sub(MAX_SHOWN / 2).min(length.saturating_sub(MAX_SHOWN));
-    let end = first + MAX_SHOWN;
-    let signs = text.chars().enumerate().skip(first).take(MAX_SHOWN).map(|(at, sign)| {
-        let is_cut = at == first && first > 0 || at + 1 == end && end < length;
-        if is_cut { '…' } else { plain(sign) }
-    });
-    format!("  {}\n  {:>width$}", signs.collect::<String>(), '^', width = column - first + 1)
+    let (before, behind) = text.split_at_checked(offset).unwrap_or((text, ""));
+    // Half of it is for either side, and what one does not need is for the other.
+    let most = MAX_SHOWN.saturating_sub(places(behind.chars().map(plain))).max(MAX_SHOWN / 2);
+    let mut before = shortened(before.chars().rev().map(plain), most);
+    before.reverse();
+    let column = places(before.iter().copied());
+    let behind = shortened(behind.chars().map(plain), MAX_SHOWN - column);
+    let line: String = before.into_iter().chain(behind).collect();
+    format!("  {line}\n  {:>width$}", '^', width = column + 1)
+}
+
+/// The first of these signs, in no more than so many places.
+fn shortened(signs: impl Iterator<Item = char> + Clone, most: usize) -> Vec<char> {
+    if places(signs.clone()) <= most {
+        return signs.collect();
+    }
+    let mut taken = 0;
+    let fits = |sign: &char| {
+        taken += place(*sign);
+        taken < most
+    };
+    signs.take_while(fits).chain(['…']).collect()
+}
+
+fn places(signs: impl Iterator<Item = char>) -> usize {
+    signs.map(place).sum()
+}
+
+fn place(sign: char) -> usize {
+    sign.width().unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -22,16 +22,12 @@ pub(crate) enum Failure {
     /// What there is to say cannot be said.
     #[error("writing: {0}")]
     Output(io::Error),
-    /// Whoever read what is said wants no more.
-    #[error("nobody reads this")]
-    Gone,
 }
 
 impl Failure {
     /// After sysexits.h, where it has a number for it.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Gone => 0,
             Self::Usage(_) => 64,
             Self::Answer(_) => 65,
             Self::Away(_) => 69,
@@ -43,8 +39,7 @@ impl Failure {
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
-        let is_gone = error.kind() == io::ErrorKind::BrokenPipe;
-        if is_gone { Self::Gone } else { Self::Output(error) }
+        Self::Output(error)
     }
 }
 

@@ -31,7 +31,7 @@ pub(crate) fn completions(call: &mut Call<'_>) -> Result<Outcome, Failure> {
     let Some(&shell) = call.matches.get_one::<Shell>("SHELL") else { return Ok(Outcome::Not) };
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut cli::command(), "twinctl", &mut text);
-    call.out.text(&text)?;
+    call.out.raw(&text)?;
     Ok(Outcome::Done)
 }
 

@@ -7,7 +7,7 @@ use twinthing::client::{GroupName, GroupSettled, SetOutcome, Settled, ThingId};
 
 use super::{
     Call, Failure, Outcome, document,
-    output::{ASIDE, DECLINED, DESIRED, NAME, REPORTED, painted},
+    output::{ASIDE, DECLINED, DESIRED, REPORTED, named, painted},
     progress::Progress,
     rows, things,
 };
@@ -27,13 +27,16 @@ async fn ask(call: &mut Call<'_>, asked: Map<String, Value>) -> Result<Outcome, 
     let Some(name) = call.matches.get_one::<GroupName>("group").cloned() else {
         return Err(Failure::Usage("there is no GROUP".to_owned()));
     };
-    let from: Vec<ThingId> = call.matches.get_many("from").into_iter().flatten().cloned().collect();
+    let from = call.matches.get_many::<ThingId>("from").map(|ids| ids.cloned());
     let group = call.client().await?.group(&name);
-    let set = group.set(&asked).from(from);
+    let mut set = group.set(&asked);
+    if let Some(from) = from {
+        set = set.from(from);
+    }
     let Some(wait) = call.wait() else {
         let outcome = set.await?;
         if call.is("json") {
-            call.out.line(&json(&outcome, None).to_string())?;
+            call.out.json(&json(&outcome, None).to_string())?;
         } else {
             call.out.line(&said(&outcome))?;
             refused(call, &outcome)?;
@@ -45,7 +48,7 @@ async fn ask(call: &mut Call<'_>, asked: Map<String, Value>) -> Result<Outcome, 
     let settled = set.settled(wait, show).await?;
     drop(progress);
     if call.is("json") {
-        call.out.line(&json(&settled.outcome, Some(&settled)).to_string())?;
+        call.out.json(&json(&settled.outcome, Some(&settled)).to_string())?;
     } else {
         show_all(call, &settled)?;
     }
@@ -66,11 +69,8 @@ fn said(outcome: &SetOutcome) -> String {
 /// Who was left out.
 fn refused(call: &mut Call<'_>, outcome: &SetOutcome) -> Result<(), Failure> {
     for id in &outcome.refused {
-        let id = painted(NAME, &document::safe(id));
-        call.out.line(&format!(
-            "{id}  {}  no member, or its twin cannot take it",
-            painted(DECLINED, "refused")
-        ))?;
+        let (id, refused) = (named(id), painted(DECLINED, "refused"));
+        call.out.line(&format!("{id}  {refused}  no member, or its twin cannot take it"))?;
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 use jiff::Zoned;
 use serde_json::{Map, Value, json};
 use twinthing::client::{Message, TwinUpdate};
+use unicode_width::UnicodeWidthStr;
 
 use super::{
     Call, Failure, Outcome, connect, document,
@@ -18,28 +19,28 @@ pub(crate) async fn listen(call: &mut Call<'_>) -> Result<Outcome, Failure> {
     if filters.is_empty() {
         filters = ["TNG/#", "GRP/#"].map(str::to_owned).into();
     }
-    let client = call.client().await?;
+    let mut messages = call.client().await?.listen(filters).await?;
     connect::follow();
-    let mut messages = client.listen(filters).await?;
     let end = actix_rt::signal::ctrl_c();
     tokio::pin!(end);
-    loop {
+    while !call.out.is_gone() {
         let message = tokio::select! {
             message = messages.next() => message,
             ended = &mut end => {
                 ended?;
-                return Ok(Outcome::Done);
+                break;
             }
         };
-        let Some(message) = message else { return Ok(Outcome::Done) };
-        let line = if call.is("json") {
-            json_line(&message)
+        let Some(message) = message else { break };
+        if call.is("json") {
+            call.out.json(&json_line(&message))?;
         } else {
             let most = if call.matches.get_flag("full") { None } else { width() };
-            line(&message, &Zoned::now().strftime("%H:%M:%S%.3f").to_string(), most)
-        };
-        call.out.line(&line)?;
+            let time = Zoned::now().strftime("%H:%M:%S%.3f").to_string();
+            call.out.line(&line(&message, &time, most))?;
+        }
     }
+    Ok(Outcome::Done)
 }
 
 /// `21:40:03.123  lamp  STATE/UPD  delta on=true`
@@ -50,7 +51,7 @@ fn line(message: &Message, time: &str, width: Option<usize>) -> String {
         text.push_str(" (retained)");
     }
     let (who, what) = (document::safe(who), document::safe(what));
-    let taken = [time, &who, &what].iter().map(|part| part.chars().count() + 2).sum::<usize>();
+    let taken = [time, &who, &what].iter().map(|part| part.width() + 2).sum::<usize>();
     if let Some(width) = width {
         text = cut(&text, width.saturating_sub(taken).max(10));
     }
@@ -190,5 +191,10 @@ mod tests {
         let plain = |width| anstream::adapter::strip_str(&line(&message, "t", width)).to_string();
         assert_eq!(plain(Some(40)), "t  lamp  STATE/UPD  delta name=a-long-n…");
         assert!(plain(None).ends_with("lamp (retained)"));
+        let payload = br#"{"delta":{"name":"a-long-name-for-a-lamp"}}"#.to_vec();
+        let message =
+            Message { topic: "TNG/日本/STATE/UPD".to_owned(), payload, retained: false };
+        let plain = anstream::adapter::strip_str(&line(&message, "t", Some(40))).to_string();
+        assert_eq!(plain, "t  日本  STATE/UPD  delta name=a-long-n…");
     }
 }

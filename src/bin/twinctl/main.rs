@@ -3,6 +3,7 @@
 //! It is an application like any other, built with [`twinthing::client`]: it knows nothing that the broker does not let
 //! it hear. docs/twinctl.md has all of it; `failure.rs` the exit codes.
 
+mod brokers;
 mod cli;
 mod connect;
 mod document;
@@ -11,6 +12,7 @@ mod failure;
 mod files;
 mod group;
 mod listen;
+mod members;
 mod output;
 mod ping;
 mod progress;
@@ -76,9 +78,7 @@ fn main() -> ExitCode {
     match actix_rt::System::new().block_on(call(&matches)) {
         Ok(outcome) => ExitCode::from(outcome.exit_code()),
         Err(failure) => {
-            for line in failure.to_string().lines() {
-                eprintln!("twinctl: {line}");
-            }
+            output::remark(&failure.to_string());
             ExitCode::from(failure.exit_code())
         }
     }
@@ -104,8 +104,5 @@ async fn call(matches: &ArgMatches) -> Result<Outcome, Failure> {
     if let Some(client) = call.client.take() {
         client.close().await;
     }
-    match outcome {
-        Err(Failure::Gone) => Ok(Outcome::Done),
-        other => other,
-    }
+    outcome
 }

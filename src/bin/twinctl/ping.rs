@@ -9,11 +9,10 @@ use clap::{Arg, ArgAction, Command, value_parser};
 use tokio::sync::mpsc;
 use twinthing::client::{Client, ClientError, Message, ThingId};
 
-use super::{
-    Call, Failure, Outcome, cli, connect,
-    output::{NAME, painted},
-    progress::Progress,
-};
+use super::{Call, Failure, Outcome, cli, document, output::named, progress::Progress};
+
+/// So many of the last ones an answer may still come to.
+const KEPT: usize = 1000;
 
 pub(crate) fn command() -> Command {
     Command::new("ping")
@@ -67,21 +66,24 @@ pub(crate) async fn ping(call: &mut Call<'_>) -> Result<Outcome, Failure> {
     let count = call.matches.get_one::<u64>("count").copied();
     let count = count.or(id.is_none().then_some(1)).unwrap_or(u64::MAX);
     let client = call.client().await?;
-    connect::follow();
     let (to, from, whom) = match &id {
-        Some(id) => (format!("TNG/{id}/TPC/PING"), format!("TNG/{id}/TPC/PONG"), id.to_string()),
+        Some(id) => (
+            format!("TNG/{id}/TPC/PING"),
+            format!("TNG/{id}/TPC/PONG"),
+            document::safe(id.as_str()),
+        ),
         None => ("GRP/ALL/TPC/PING".into(), "TNG/+/TPC/PONG".into(), "all things".into()),
     };
     let mut pongs = client.listen(vec![from]).await?;
-    let mut round = Rounds::new(client.id(), id.is_some());
     let (failed, mut failures) = mpsc::unbounded_channel();
     let end = actix_rt::signal::ctrl_c();
     tokio::pin!(end);
+    call.out.line(&format!("PING {whom}"))?;
     let expected = if id.is_none() { known(&client).await } else { BTreeSet::new() };
+    let mut round = Rounds::new(client.id(), id.is_some());
     let mut progress = Progress::new();
     let mut next = Instant::now();
-    call.out.line(&format!("PING {whom}"))?;
-    loop {
+    while !call.out.is_gone() {
         let is_last = round.sent == count;
         if is_last && round.is_complete(&expected) {
             break;
@@ -117,11 +119,12 @@ pub(crate) async fn ping(call: &mut Call<'_>) -> Result<Outcome, Failure> {
     for line in round.summary(&whom) {
         call.out.line(&line)?;
     }
-    let silent: Vec<_> = expected.difference(&round.who).map(ThingId::as_str).collect();
+    let silent: Vec<_> =
+        expected.difference(&round.who).map(|id| document::safe(id.as_str())).collect();
     if !silent.is_empty() {
         call.out.line(&format!("no answer from {}", silent.join(", ")))?;
     }
-    Ok(if round.times.is_empty() { Outcome::Not } else { Outcome::Done })
+    Ok(if round.figures.count == 0 { Outcome::Not } else { Outcome::Done })
 }
 
 /// The things that the manager knows; nobody where it cannot be asked.
@@ -145,7 +148,7 @@ fn publish(client: &Client, to: &str, payload: String, failed: mpsc::UnboundedSe
 }
 
 fn answer(id: &ThingId, number: u64, time: Duration) -> String {
-    format!("{}: seq={number} time={} ms", painted(NAME, id.as_str()), milliseconds(time))
+    format!("{}: seq={number} time={} ms", named(id.as_str()), milliseconds(time))
 }
 
 /// With three digits that say something, as ping(8) does.
@@ -168,11 +171,16 @@ struct Rounds {
     sent: u64,
     /// When the last one was sent.
     last: Instant,
-    /// When each was sent that is not forgotten.
-    at: BTreeMap<u64, Instant>,
-    heard: BTreeSet<(u64, ThingId)>,
+    /// Those that are not forgotten.
+    kept: BTreeMap<u64, Round>,
     who: BTreeSet<ThingId>,
-    times: Vec<Duration>,
+    figures: Figures,
+}
+
+/// One of them: when it was sent, and who has answered.
+struct Round {
+    at: Instant,
+    heard: BTreeSet<ThingId>,
 }
 
 impl Rounds {
@@ -184,17 +192,19 @@ impl Rounds {
             from: now,
             sent: 0,
             last: now,
-            at: BTreeMap::new(),
-            heard: BTreeSet::new(),
+            kept: BTreeMap::new(),
             who: BTreeSet::new(),
-            times: Vec::new(),
+            figures: Figures::default(),
         }
     }
 
     fn next(&mut self) -> String {
         self.sent += 1;
         self.last = Instant::now();
-        self.at.insert(self.sent, self.last);
+        self.kept.insert(self.sent, Round { at: self.last, heard: BTreeSet::new() });
+        if self.kept.len() > KEPT {
+            self.kept.pop_first();
+        }
         format!("{}{}", self.mark, self.sent)
     }
 
@@ -202,45 +212,109 @@ impl Rounds {
     fn hear(&mut self, message: &Message) -> Option<(ThingId, u64, Duration)> {
         let text = str::from_utf8(&message.payload).ok()?;
         let number: u64 = text.strip_prefix(&self.mark)?.parse().ok()?;
-        let time = self.at.get(&number)?.elapsed();
+        let round = self.kept.get_mut(&number)?;
+        let time = round.at.elapsed();
         let id: ThingId = message.topic.split('/').nth(1)?.parse().ok()?;
-        if !self.heard.insert((number, id.clone())) {
+        if !round.heard.insert(id.clone()) {
             return None;
         }
         self.who.insert(id.clone());
-        self.times.push(time);
+        self.figures.add(time);
         Some((id, number, time))
     }
 
     /// Whether one who is asked alone, or all who are known, have answered the last one.
     fn is_complete(&self, expected: &BTreeSet<ThingId>) -> bool {
-        let answered = |id: &ThingId| self.heard.contains(&(self.sent, id.clone()));
         match expected.is_empty() {
-            true => self.is_alone && self.heard.len() as u64 == self.sent,
-            false => expected.iter().all(answered),
+            true => self.is_alone && self.figures.count == self.sent,
+            false => {
+                self.kept.get(&self.sent).is_some_and(|round| expected.is_subset(&round.heard))
+            }
         }
     }
 
     fn summary(&self, whom: &str) -> Vec<String> {
         let span = milliseconds(self.from.elapsed());
-        let (sent, heard) = (self.sent, self.times.len());
+        let (sent, heard) = (self.sent, self.figures.count);
         let mut lines = vec![format!("--- {whom} ---")];
         lines.push(if self.is_alone {
-            let lost = sent.saturating_sub(heard as u64);
+            let lost = sent.saturating_sub(heard);
             let percent = (lost * 100).checked_div(sent).unwrap_or(0);
             format!("{sent} sent, {heard} answered, {percent}% lost, time {span} ms")
         } else {
             format!("{sent} sent, {heard} answers of {} things, time {span} ms", self.who.len())
         });
-        if let (Some(least), Some(most)) = (self.times.iter().min(), self.times.iter().max()) {
-            let all = heard as f64;
-            let mean = self.times.iter().map(Duration::as_secs_f64).sum::<f64>() / all;
-            let squares = self.times.iter().map(|time| (time.as_secs_f64() - mean).powi(2));
-            let deviation = (squares.sum::<f64>() / all).sqrt();
-            let [mean, deviation] = [mean, deviation].map(Duration::from_secs_f64);
-            let figures = [*least, mean, *most, deviation].map(milliseconds).join("/");
+        if heard > 0 {
+            let figures = self.figures.all().map(milliseconds).join("/");
             lines.push(format!("rtt min/avg/max/mdev = {figures} ms"));
         }
         lines
+    }
+}
+
+/// What is known of all times without keeping them.
+#[derive(Default)]
+struct Figures {
+    count: u64,
+    least: Duration,
+    most: Duration,
+    /// In seconds.
+    sum: f64,
+    sum_of_squares: f64,
+}
+
+impl Figures {
+    fn add(&mut self, time: Duration) {
+        self.least = if self.count == 0 { time } else { self.least.min(time) };
+        self.most = self.most.max(time);
+        self.count += 1;
+        self.sum += time.as_secs_f64();
+        self.sum_of_squares += time.as_secs_f64().powi(2);
+    }
+
+    /// The least, the mean, the most, and the standard deviation.
+    fn all(&self) -> [Duration; 4] {
+        let count = self.count.max(1) as f64;
+        let mean = self.sum / count;
+        // It may be a little less than nothing, by rounding.
+        let deviation = (self.sum_of_squares / count - mean.powi(2)).max(0.0).sqrt();
+        let [mean, deviation] = [mean, deviation].map(Duration::from_secs_f64);
+        [self.least, mean, self.most, deviation]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_summed_up_as_if_all_were_kept() {
+        let mut figures = Figures::default();
+        [4, 1, 7].map(Duration::from_millis).into_iter().for_each(|time| figures.add(time));
+        assert_eq!(figures.all().map(milliseconds), ["1.00", "4.00", "7.00", "2.45"]);
+        let mut same = Figures::default();
+        (0..1000).for_each(|_| same.add(Duration::from_nanos(1_234_567)));
+        assert_eq!(same.all().map(milliseconds), ["1.23", "1.23", "1.23", "0.00"]);
+    }
+
+    #[test]
+    fn an_answer_counts_once_and_not_after_a_thousand_more() {
+        let mut rounds = Rounds::new(&"me".parse().unwrap(), true);
+        let pong = |payload: &str| Message {
+            topic: "TNG/lamp/TPC/PONG".to_owned(),
+            payload: payload.into(),
+            retained: false,
+        };
+        let (first, second) = (rounds.next(), rounds.next());
+        assert!(rounds.hear(&pong(&second)).is_some_and(|(_, number, _)| number == 2));
+        assert!(rounds.hear(&pong(&second)).is_none());
+        assert!(rounds.hear(&pong("ping of you 1")).is_none());
+        assert!(!rounds.is_complete(&BTreeSet::new()));
+        (2..KEPT).for_each(|_| drop(rounds.next()));
+        assert!(rounds.hear(&pong(&first)).is_some());
+        drop(rounds.next());
+        drop(rounds.next());
+        assert!(rounds.hear(&pong(&second)).is_none());
+        assert_eq!((rounds.kept.len(), rounds.figures.count), (KEPT, 2));
     }
 }

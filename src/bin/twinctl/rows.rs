@@ -1,12 +1,14 @@
 //! Twins in a list: `ls` and `group get`.
 
+use std::io::{self, IsTerminal};
+
 use serde::Deserialize;
 use serde_json::Value;
 use twinthing::client::{Ask, GroupName};
 
 use super::{
     Call, Failure, Outcome, document, expression,
-    output::{ASIDE, DECLINED, DESIRED, NAME, ONLINE, PLAIN, REPORTED, width},
+    output::{ASIDE, DECLINED, DESIRED, NAME, ONLINE, PLAIN, REPORTED, remark, width},
     table::{self, Cell},
 };
 
@@ -37,14 +39,14 @@ pub(crate) async fn list(call: &mut Call<'_>) -> Result<Outcome, Failure> {
     let ask = ask.orient(if is_json { "records" } else { "split" });
     let found = call.client().await?.group(&group).query(&ask).await?;
     if is_json {
-        call.out.line(&serde_json::to_string_pretty(&found).unwrap_or_default())?;
+        call.out.json(&serde_json::to_string_pretty(&found).unwrap_or_default())?;
         return Ok(Outcome::Done);
     }
     let Split { columns, data } = serde_json::from_value(found)
         .map_err(|error| Failure::Away(format!("the answer is not understood: {error}")))?;
     let rows = data.iter().map(Vec::as_slice);
     if call.is("csv") {
-        call.out.text(&csv(&columns, rows)?)?;
+        call.out.raw(&csv(&columns, rows, io::stdout().is_terminal())?)?;
         return Ok(Outcome::Done);
     }
     let rows: Vec<Vec<Cell>> = rows
@@ -56,12 +58,12 @@ pub(crate) async fn list(call: &mut Call<'_>) -> Result<Outcome, Failure> {
         } else {
             "none".to_owned()
         };
-        eprintln!("twinctl: {why}");
+        remark(&why);
         return Ok(Outcome::Done);
     }
     let head: Vec<String> = columns
         .iter()
-        .map(|column| if column == "clientId" { "id".to_owned() } else { column.clone() })
+        .map(|column| document::safe(if column == "clientId" { "id" } else { column }))
         .collect();
     for line in table::lines(&head, &rows, width()) {
         call.out.line(&line)?;
@@ -108,21 +110,23 @@ fn cell(column: &str, value: &Value) -> Cell {
     (style, text)
 }
 
-/// As RFC 4180 has it: texts as they are, everything else as JSON.
+/// As RFC 4180 has it: texts as they are, everything else as JSON. For a terminal nothing in it speaks to that.
 fn csv<'a>(
     columns: &[String],
     rows: impl Iterator<Item = &'a [Value]>,
+    is_for_terminal: bool,
 ) -> Result<Vec<u8>, Failure> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     let wrong = |error: csv::Error| Failure::Output(error.into());
-    writer.write_record(columns).map_err(wrong)?;
+    let shown = |text: String| if is_for_terminal { document::safe(&text) } else { text };
+    writer.write_record(columns.iter().cloned().map(shown)).map_err(wrong)?;
     for row in rows {
         let field = |value: &Value| match value.as_str() {
             Some(text) => text.to_owned(),
             None if value.is_null() => String::new(),
             None => value.to_string(),
         };
-        writer.write_record(row.iter().map(field)).map_err(wrong)?;
+        writer.write_record(row.iter().map(field).map(shown)).map_err(wrong)?;
     }
     writer.into_inner().map_err(|error| Failure::Output(error.into_error()))
 }
@@ -137,8 +141,20 @@ mod tests {
     fn csv_quotes_what_would_be_taken_for_more_fields() {
         let columns = ["clientId", "reported.name", "reported"].map(str::to_owned);
         let row = [json!("lamp, \"big\""), json!(null), json!({"a": [1, "x"]})];
-        let text = csv(&columns, [row.as_slice()].into_iter()).unwrap();
+        let text = csv(&columns, [row.as_slice()].into_iter(), false).unwrap();
         let expected = "clientId,reported.name,reported\n\"lamp, \"\"big\"\"\",,\"{\"\"a\"\":[1,\"\"x\"\"]}\"\n";
         assert_eq!(String::from_utf8(text).unwrap(), expected);
+    }
+
+    #[test]
+    fn csv_is_raw_unless_a_terminal_shows_it() {
+        let columns = ["reported.\u{202e}".to_owned()];
+        let row = [json!("\u{1b}]0;x\n")];
+        let text = |is_for_terminal| {
+            let text = csv(&columns, [row.as_slice()].into_iter(), is_for_terminal).unwrap();
+            String::from_utf8(text).unwrap()
+        };
+        assert_eq!(text(false), "reported.\u{202e}\n\"\u{1b}]0;x\n\"\n");
+        assert_eq!(text(true), "reported.\\u{202e}\n\\u{1b}]0;x\\u{a}\n");
     }
 }

@@ -8,7 +8,7 @@ use twinthing::client::{Settled, ThingId, TwinUpdate};
 
 use super::{
     Call, Failure, Outcome, document,
-    output::{ASIDE, DECLINED, DESIRED, NAME, ONLINE, PLAIN, REPORTED, painted, width},
+    output::{ASIDE, DECLINED, DESIRED, ONLINE, PLAIN, REPORTED, named, painted, remark, width},
     table::{self, Cell},
 };
 
@@ -22,17 +22,17 @@ pub(crate) async fn get(call: &mut Call<'_>) -> Result<Outcome, Failure> {
     let id = id(call)?;
     let twin = call.client().await?.get(&id).await?;
     if !twin.exists() {
-        eprintln!("twinctl: {id}: there is no twin: no thing of this id has ever reported");
+        remark(&format!("{id}: there is no twin: no thing of this id has ever reported"));
         return Ok(Outcome::Not);
     }
     if call.is("json") {
-        call.out.line(&serde_json::to_string_pretty(&twin).unwrap_or_default())?;
+        call.out.json(&serde_json::to_string_pretty(&twin).unwrap_or_default())?;
         return Ok(Outcome::Done);
     }
     let (style, online) = presence(twin.online);
     call.out.line(&format!(
         "{}  {}  version {}",
-        painted(NAME, id.as_str()),
+        named(id.as_str()),
         painted(style, online),
         twin.version
     ))?;
@@ -139,7 +139,7 @@ pub(crate) fn settled_lines(id: &ThingId, settled: &Settled) -> Vec<String> {
 }
 
 fn part(id: &ThingId, style: anstyle::Style, what: &str, members: &Map<String, Value>) -> String {
-    let (id, what) = (painted(NAME, id.as_str()), painted(style, what));
+    let (id, what) = (named(id.as_str()), painted(style, what));
     format!("{id}  {what}  {}", document::shown(members))
 }
 
@@ -163,7 +163,7 @@ pub(crate) async fn forget(call: &mut Call<'_>) -> Result<Outcome, Failure> {
             outcome = Outcome::Not;
             "there was no twin"
         };
-        call.out.line(&format!("{}  {what}", painted(NAME, id.as_str())))?;
+        call.out.line(&format!("{}  {what}", named(id.as_str())))?;
     }
     Ok(outcome)
 }

@@ -1,113 +1,130 @@
 //! Twins as they change, a line for each.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    future::poll_fn,
+    collections::BTreeSet,
+    future::{pending, poll_fn},
     pin::Pin,
-    task::Poll,
-    time::Duration,
+    task::{Context, Poll},
 };
 
 use futures_core::Stream;
 use jiff::Zoned;
 use serde_json::{Value, json};
-use twinthing::client::{Change, Client, Group, GroupName, ThingId, Watch};
+use tokio::sync::mpsc;
+use twinthing::client::{Change, Client, ClientError, GroupName, ThingId, Watch};
 
 use super::{
     Call, Failure, Outcome, connect, document,
-    output::{ASIDE, DECLINED, DESIRED, NAME, REPORTED, painted},
+    members::{self, Look},
+    output::{ASIDE, DECLINED, DESIRED, REPORTED, named, painted},
     things,
 };
-
-/// How often it is asked who is a member.
-const MEMBERS: Duration = Duration::from_secs(10);
 
 pub(crate) async fn watch(call: &mut Call<'_>) -> Result<Outcome, Failure> {
     let ids: BTreeSet<ThingId> =
         call.matches.get_many("ID").into_iter().flatten().cloned().collect();
     let group = call.matches.get_one::<GroupName>("group").cloned();
     let client = call.client().await?;
-    connect::follow();
-    let group = group.map(|name| client.group(&name));
-    let mut watched = Watched { client: client.clone(), watches: Vec::new(), members: None };
-    match &group {
-        Some(group) => watched.follow(group).await?,
-        None if ids.is_empty() => watched.watches.push(client.watch_all().await?),
-        None => watched.watch(ids).await?,
+    let mut watched = Watched { watches: Vec::new(), members: None, before: BTreeSet::new() };
+    let mut looks = group.map(|name| members::follow(client.clone(), &name));
+    if looks.is_none() {
+        watched.watches.push(if ids.is_empty() {
+            client.watch_all().await?
+        } else {
+            begin(&client, ids).await?
+        });
+        connect::follow();
     }
     let end = actix_rt::signal::ctrl_c();
     tokio::pin!(end);
-    loop {
+    while !call.out.is_gone() {
         let change = tokio::select! {
             change = watched.next() => change,
-            () = client.after(MEMBERS), if group.is_some() => {
-                if let Some(group) = &group {
-                    watched.follow(group).await?;
-                }
+            look = next_of(looks.as_mut()) => {
+                let Some(look) = look else { break };
+                watched.see(look?);
                 continue;
             }
             ended = &mut end => {
                 ended?;
-                return Ok(Outcome::Done);
+                break;
             }
         };
-        let Some(change) = change else { return Ok(Outcome::Done) };
-        let line = if call.is("json") { json_line(&change) } else { line(&change) };
-        call.out.line(&line)?;
+        let Some(change) = change else { break };
+        if call.is("json") {
+            call.out.json(&json_line(&change))?;
+        } else {
+            call.out.line(&line(&change))?;
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+/// Watches these, beginning with what they are.
+async fn begin(client: &Client, ids: BTreeSet<ThingId>) -> Result<Watch, Failure> {
+    let mut watch = client.watch(ids.clone()).await?;
+    for id in ids {
+        let twin = client.get(&id).await?;
+        watch.know(id, twin);
+    }
+    Ok(watch)
+}
+
+/// The next look at a group; nothing for ever, if it is none that is watched.
+async fn next_of(
+    looks: Option<&mut mpsc::Receiver<Result<Look, ClientError>>>,
+) -> Option<Result<Look, ClientError>> {
+    match looks {
+        Some(looks) => looks.recv().await,
+        None => pending().await,
     }
 }
 
 /// All that is watched.
 struct Watched {
-    client: Client,
-    /// No thing is in two of them.
+    /// No thing is in two of them. One that was a member once stays in its own: it may come back.
     watches: Vec<Watch>,
-    /// Who is shown, if it is a group.
-    members: Option<BTreeMap<ThingId, ()>>,
+    /// Who is shown, if it is a group that was looked at.
+    members: Option<BTreeSet<ThingId>>,
+    /// Who was shown before that look.
+    before: BTreeSet<ThingId>,
 }
 
 impl Watched {
-    /// Watches these, beginning with what they are.
-    async fn watch(&mut self, ids: BTreeSet<ThingId>) -> Result<(), Failure> {
-        let mut watch = self.client.watch(ids.clone()).await?;
-        for id in ids {
-            let twin = self.client.get(&id).await?;
-            watch.know(id, twin);
+    fn see(&mut self, look: Look) {
+        self.watches.extend(look.watch);
+        match self.members.replace(look.members) {
+            Some(before) => self.before = before,
+            None => connect::follow(),
         }
-        self.watches.push(watch);
-        Ok(())
     }
 
-    /// Watches those who have become members; those who are none any more are not shown.
-    async fn follow(&mut self, group: &Group) -> Result<(), Failure> {
-        let twins = group.twins().await?;
-        let known = self.members.take().unwrap_or_default();
-        let new: Vec<_> = twins.iter().filter(|(id, _)| !known.contains_key(*id)).collect();
-        if !new.is_empty() {
-            let mut watch = self.client.watch(new.iter().map(|(id, _)| (*id).clone())).await?;
-            new.into_iter().for_each(|(id, twin)| watch.know(id.clone(), twin.clone()));
-            self.watches.push(watch);
-        }
-        self.members = Some(twins.into_keys().map(|id| (id, ())).collect());
-        Ok(())
+    /// Whose twin was forgotten is no member by that, and it is said all the same.
+    fn is_shown(&self, change: &Change) -> bool {
+        let Some(members) = &self.members else { return true };
+        members.contains(&change.id) || !change.twin.exists() && self.before.contains(&change.id)
     }
 
     /// The next change of who is shown; none once the client is closed.
     async fn next(&mut self) -> Option<Change> {
         loop {
-            let change = poll_fn(|context| {
-                for watch in &mut self.watches {
-                    if let ready @ Poll::Ready(_) = Pin::new(watch).poll_next(context) {
-                        return ready;
-                    }
-                }
-                Poll::Pending
-            });
-            let change = change.await?;
-            if self.members.as_ref().is_none_or(|members| members.contains_key(&change.id)) {
+            let change = poll_fn(|context| self.poll(context)).await?;
+            if self.is_shown(&change) {
                 return Some(change);
             }
         }
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Change>> {
+        for place in 0..self.watches.len() {
+            let Some(watch) = self.watches.get_mut(place) else { break };
+            if let ready @ Poll::Ready(_) = Pin::new(watch).poll_next(context) {
+                // It has its turn again when the others have had theirs.
+                self.watches.rotate_left(place + 1);
+                return ready;
+            }
+        }
+        Poll::Pending
     }
 }
 
@@ -115,7 +132,7 @@ impl Watched {
 fn line(change: &Change) -> String {
     let mut parts = vec![
         painted(ASIDE, &Zoned::now().strftime("%H:%M:%S").to_string()),
-        painted(NAME, change.id.as_str()),
+        named(change.id.as_str()),
     ];
     if !change.twin.exists() {
         parts.push(painted(DECLINED, "forgotten"));

@@ -166,13 +166,20 @@ fn an_error_is_shown_under_the_text_with_its_place() {
 }
 
 #[test]
-fn the_caret_counts_characters_and_the_text_is_on_one_line() {
+fn the_caret_counts_places_and_the_text_is_on_one_line() {
     assert_eq!(
         error("reported.größe =\n\t'ä' \u{1b} nor"),
         "\
 --where: \"and\" or \"or\" is wanted here, not \" \"
   reported.größe =  'ä'   nor
                         ^"
+    );
+    assert_eq!(
+        error("reported.日本 = '\u{202e}e\u{301}' nor"),
+        "\
+--where: \"and\" or \"or\" is wanted here, not \"nor\"
+  reported.日本 = ' e\u{301}' nor
+                       ^"
     );
 }
 
@@ -183,22 +190,34 @@ fn a_long_text_is_shortened_around_the_place() {
         error(&format!("{}oops > 1 and {}", part.repeat(5), part.repeat(5))),
         "\
 --where: no column is called oops: write reported.oops
-  …eported.a = 1 and reported.a = 1 and oops > 1 and reported.a = 1 and repor…
-                                        ^"
+  …ted.a = 1 and reported.a = 1 and oops > 1 and reported.a = 1 and r…
+                                    ^"
     );
     assert_eq!(
         error(&format!("oops > 1 and {}", part.repeat(5))),
         "\
 --where: no column is called oops: write reported.oops
-  oops > 1 and reported.a = 1 and reported.a = 1 and reported.a = 1 and repor…
+  oops > 1 and reported.a = 1 and reported.a = 1 and reported.a = 1 a…
   ^"
     );
     assert_eq!(
         error(&part.repeat(5)),
         "\
 --where: a condition is wanted here, not the end: begin with a column, as in reported.temp > 10
-  …reported.a = 1 and reported.a = 1 and reported.a = 1 and reported.a = 1 and
-                                                                              ^"
+  ….a = 1 and reported.a = 1 and reported.a = 1 and reported.a = 1 and
+                                                                      ^"
+    );
+    let wide = |count| format!("reported.{} = 1 ", "日".repeat(count));
+    assert_eq!(
+        error(&format!("{}oops", wide(50))),
+        format!(
+            "\
+--where: \"and\" or \"or\" is wanted here, not \"oops\"
+  …{} = 1 oops
+{:>67}",
+            "日".repeat(29),
+            "^"
+        )
     );
 }
 
@@ -515,9 +534,17 @@ fn holds(text: &str) -> Result<(), TestCaseError> {
         return Err(TestCaseError::fail(format!("{shown} has not three lines")));
     };
     prop_assert!(first.starts_with("--where: ") && !first.contains(char::is_control));
-    prop_assert!(line.chars().count() <= MAX_SHOWN + 2, "{}", line);
+    prop_assert!(places(line.chars()) <= MAX_SHOWN + 2, "{}", line);
+    prop_assert!(!line.contains(is_direction), "{}", line);
     let found = error.text[error.offset..].chars().next().map(plain);
-    prop_assert_eq!(line.chars().nth(caret.chars().count() - 1), found, "{}", shown);
+    // Signs that take no place stand where the next one does.
+    let mut column = 0;
+    let mut at_caret = line.chars().map(Some).chain([None]).filter(|sign| {
+        let is_there = column == caret.len() - 1;
+        column += sign.map_or(0, place);
+        is_there
+    });
+    prop_assert!(at_caret.any(|sign| sign == found), "{}", shown);
     prop_assert_eq!(caret.trim_start(), "^");
     Ok(())
 }
