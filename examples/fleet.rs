@@ -1,12 +1,13 @@
-//! Many things at once, some of them with a bad connection: to try a manager.
+//! Many things at once, some of which come and go: to try a manager.
 //!
 //! Shows: devices that share a thread; devices that come and go. Each says a counter now and then, accepts what it is
-//! asked, and refuses a `level` over 100. A flapping one ends and starts anew every few seconds, with its defaults.
-//! Does not show: how fast a manager is; this is one process, and as busy as the manager.
+//! asked, and refuses a `level` over 100. A flapping one ends in order every few seconds, with LC/OFF, and starts anew with
+//! its defaults. Does not show: connections that break; how fast a manager is, for this is one process, and as busy.
 //!
 //! cargo run --release --example fleet -- THINGS [FLAPPING_PERCENT [SECONDS_BETWEEN_REPORTS [HOST [PORT]]]]
 //!
-//! Prints once a second how many are online, and how much has been asked and reported. Ends with its standard input.
+//! Prints once a second how many are online, how much they have been asked, how often they were given back what they were,
+//! and how often their counters have changed. Ends with its standard input.
 
 use std::{
     env,
@@ -43,7 +44,7 @@ struct Counts {
     online: AtomicI64,
     asked: AtomicU64,
     restored: AtomicU64,
-    reported: AtomicU64,
+    changed: AtomicU64,
 }
 
 /// A place in the fleet, where a thing is now or will be.
@@ -70,7 +71,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let mut access = Access::new(&format!("fleet-{number:05}"), host)?;
         access.port = port;
         let device = Some(start(&access, &runner, &counts)?);
-        let turns = (number % 100 < flapping).then(|| Instant::now() + about(FLAPS.0));
+        // As many of every hundred.
+        let turns = (number * flapping % 100 < flapping).then(|| Instant::now() + about(FLAPS.0));
         places.push(Place { access, device, turns, reports: Instant::now() + about(every) });
         // A broker takes only so many at the same moment.
         if number % 50 == 49 {
@@ -86,11 +88,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
         if shown.elapsed() >= Duration::from_secs(1) {
             shown += Duration::from_secs(1);
             println!(
-                "online {}, asked {}, restored {}, reported {}",
+                "online {}, asked {}, restored {}, changed {}",
                 counts.online.load(Relaxed),
                 counts.asked.load(Relaxed),
                 counts.restored.load(Relaxed),
-                counts.reported.load(Relaxed),
+                counts.changed.load(Relaxed),
             );
         }
         sleep(Duration::from_millis(20)).await;
@@ -118,7 +120,7 @@ impl Place {
             && let Some(device) = &self.device
         {
             device.update(|thing| thing.counter += 1)?;
-            counts.reported.fetch_add(1, Relaxed);
+            counts.changed.fetch_add(1, Relaxed);
             self.reports = now + about(every);
         }
         Ok(())

@@ -1,12 +1,17 @@
-//! A weather station that reports every 5 seconds, whether or not anybody is there to hear it.
+//! A weather station that measures every 5 seconds, whether or not anybody is there to hear it.
 //!
 //! Shows: values that nobody else may set; a setting that somebody may (how often to measure); what changes while the
-//! broker is away and is reported when it is back; plain async code in a runtime of your own. Does not show: a sensor.
+//! broker is away and is reported when it is back; async code, here in actix' runtime for its timer and Ctrl-C: a device is
+//! content with any. Does not show: a sensor.
 //!
 //! cargo run --example weather_station -- [ID [HOST [PORT]]]
 
-use std::{env, error::Error, time::Duration};
+use std::{env, error::Error, pin::pin, time::Duration};
 
+use actix_rt::{
+    signal::ctrl_c,
+    time::{Instant, sleep_until},
+};
 use serde::{Deserialize, Serialize};
 use twinthing::device::{Access, Device, Event};
 
@@ -35,9 +40,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .report_interval(Duration::from_secs(1))
         .start()?;
 
-    let mut events = station.events();
+    let (mut events, mut measured) = (station.events(), Instant::now());
+    let mut ctrl_c = pin!(ctrl_c());
     loop {
-        let wait = Duration::from_secs(station.state().seconds);
+        // Whatever happens meanwhile does not put it off.
+        let due = measured + Duration::from_secs(station.state().seconds);
         tokio::select! {
             event = events.next() => match event {
                 Some(Event::Online) => println!("online"),
@@ -46,8 +53,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
                 Some(Event::Changed(change)) => println!("{:?}: {}", change.by, serde_json::to_string(&change.delta)?),
                 None => return Ok(()),
             },
-            () = actix_rt::time::sleep(wait) => station.update(measure)?,
-            end = actix_rt::signal::ctrl_c() => {
+            () = sleep_until(due) => {
+                measured = Instant::now();
+                station.update(measure)?;
+            }
+            end = &mut ctrl_c => {
                 end?;
                 station.close().await;
                 return Ok(());
@@ -58,7 +68,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
 /// As good as a sensor: a walk.
 fn measure(station: &mut Station) {
-    let step = || (fastrand::f64() - 0.5).mul_add(0.4, 0.0);
+    let step = || (fastrand::f64() - 0.5) * 0.4;
     let one_digit = |value: f64| (value * 10.0).round() / 10.0;
     station.temperature = one_digit((station.temperature + step()).clamp(-40.0, 50.0));
     station.humidity = one_digit((station.humidity + step()).clamp(0.0, 100.0));

@@ -27,7 +27,8 @@ use support::{
     wait_for,
 };
 use twinthing::device::{
-    Access, AppTopic, Builder, By, Change, Device, Event, NotSaid, Runner, Version,
+    Access, AppMessage, AppTopic, Builder, By, Change, Device, DeviceError, Event, NotSaid, Runner,
+    Version,
 };
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -48,7 +49,11 @@ fn access(port: u16) -> Access {
 }
 
 fn lamp(port: u16) -> Builder<Lamp> {
-    Device::build(access(port), OFF).filter(|now, wanted| {
+    lamp_at(access(port))
+}
+
+fn lamp_at(access: Access) -> Builder<Lamp> {
+    Device::build(access, OFF).filter(|now, wanted| {
         if wanted.level > 100 {
             wanted.level = now.level;
         }
@@ -81,12 +86,7 @@ fn a_device_and_its_twin_follow_each_other() {
         let mut site = Site::start(&Database::Sqlite, &[]);
         let mut access = access(site.broker.port());
         access.version = version;
-        let built = Device::build(access, OFF).filter(|now, wanted| {
-            if wanted.level > 100 {
-                wanted.level = now.level;
-            }
-        });
-        let (built, told) = watched(built);
+        let (built, told) = watched(lamp_at(access));
         let lamp = built.start().unwrap();
         let twin = twin_with(&mut site, "the device is asked for its state", |twin| {
             twin["reported"] == json!({"on": false, "level": 40})
@@ -224,6 +224,24 @@ fn a_device_answers_pings_and_speaks_on_topics_of_its_own() {
 }
 
 #[test]
+fn a_ping_to_all_is_answered_once_by_one_who_listens_to_all() {
+    let broker = Broker::start();
+    let mut listener = Client::connect(broker.port());
+    listener.subscribe(&["TNG/lamp/TPC/PONG", "TNG/lamp/LC/ON"]);
+    let (tell, told) = mpsc::channel();
+    let hear = move |message: &AppMessage| tell.send(message.clone()).unwrap();
+    let _lamp = lamp(broker.port()).on_group("ALL".parse().unwrap(), hear).start().unwrap();
+    listener.recv(PATIENCE).expect("it is there");
+    listener.publish("GRP/ALL/TPC/PING", "1");
+    listener.publish("GRP/ALL/TPC/NEWS", "2");
+    assert_eq!(told.recv_timeout(PATIENCE).unwrap().payload, b"2");
+    listener.publish("TNG/lamp/TPC/PING", "3");
+    let pongs: Vec<_> = (0..2).map(|_| listener.recv(PATIENCE).unwrap().text()).collect();
+    assert_eq!(pongs, ["1", "3"]);
+    assert!(told.try_recv().is_err());
+}
+
+#[test]
 fn a_device_that_dies_has_lc_off_as_its_will() {
     let broker = Broker::start();
     let proxy = Proxy::start(broker.port());
@@ -263,6 +281,46 @@ fn neither_a_malformed_request_nor_a_filter_or_an_observer_that_panics_ends_a_de
         assert_eq!(asker.recv(PATIENCE).unwrap().json(), json!({"delta": answer}));
     }
     assert_eq!(lamp.state().level, 15);
+}
+
+#[test]
+fn a_request_above_the_limit_is_told_and_not_done() {
+    let broker = Broker::start();
+    let mut asker = Client::connect(broker.port());
+    let (built, told) = watched(lamp(broker.port()).payload_limit(30));
+    let _lamp = built.start().unwrap();
+    assert_eq!(told.recv_timeout(PATIENCE), Ok(Event::Online));
+    for level in [json!("far too high"), json!(41)] {
+        asker.publish_json("TNG/lamp/STATE/SET", &json!({"delta": {"level": level}}));
+    }
+    let line = "TNG/lamp/STATE/SET: the payload has 34 bytes; at most 30 are taken";
+    assert_eq!(told.recv_timeout(PATIENCE), Ok(Event::Trouble(line.into())));
+    assert_eq!(changed(&told).state.level, 41);
+}
+
+#[test]
+fn changes_by_two_threads_are_told_in_the_order_in_which_they_were_made() {
+    let (tell, told) = mpsc::channel();
+    let counter = Device::build(access(1), json!({"n": 0}))
+        .on_change(move |change| tell.send(change.state["n"].as_u64()).unwrap_or_default())
+        .start()
+        .unwrap();
+    let next = |state: &mut Value| state["n"] = json!(state["n"].as_u64().unwrap() + 1);
+    let count = || (0..5000).for_each(|_| counter.update(next).unwrap());
+    std::thread::scope(|scope| [scope.spawn(count), scope.spawn(count)].map(drop));
+    drop(counter);
+    assert!(told.iter().eq((1..=10_000).map(Some)));
+}
+
+#[test]
+fn a_device_cannot_be_started_on_a_thread_by_that_thread() {
+    let runner = Runner::start("one").unwrap();
+    let ((tell, told), within) = (mpsc::channel(), runner.clone());
+    let start = move || lamp(1).start_on(&within).map(drop);
+    let lamp = lamp(1).on_change(move |_| tell.send(start()).unwrap()).start_on(&runner).unwrap();
+    lamp.update(|state| state.on = true).unwrap();
+    let started = told.recv_timeout(PATIENCE).expect("it does not wait for itself");
+    assert!(matches!(started, Err(DeviceError::Thread(_))), "{started:?}");
 }
 
 #[test]

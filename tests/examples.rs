@@ -24,6 +24,7 @@ use support::{
     lines::Lines,
     on_both_databases,
     site::{PATIENCE, Site},
+    wait_for,
 };
 use twinthing::client::{Access, Client, GroupSettled, ThingId, block_on};
 
@@ -108,6 +109,21 @@ fn the_weather_station_reports_what_it_measured_while_the_broker_was_away() {
     let (status, lines) = station.end(PATIENCE);
     assert!(status.success(), "{lines:?}");
     assert_eq!(block_on(client.get(&roof)).unwrap().online, Some(false), "it says LC/OFF");
+}
+
+#[test]
+fn the_weather_station_measures_in_time_however_often_it_is_asked_for_something() {
+    let site = Site::start(&Database::Sqlite, &[]);
+    let port = site.broker.port().to_string();
+    let mut station = Lines::start(example("weather_station").args(["roof", "127.0.0.1", &port]));
+    station.until(PATIENCE, |line| line == "online");
+    let (client, roof) = (client(site.broker.port()), id("roof"));
+    let mut seconds = [1, 2].into_iter().cycle();
+    wait_for("it measures", PATIENCE, || {
+        let asked = json!({"seconds": seconds.next()});
+        block_on(async { client.set(&roof, asked).settled(PATIENCE).await }).unwrap();
+        std::iter::from_fn(|| station.heard()).find(|line| line.starts_with("Device: "))
+    });
 }
 
 fn a_thousand_things_settle_under_group_sets_while_a_tenth_of_them_flap(database: &Database) {

@@ -1,5 +1,8 @@
 //! The actor between a device's state and its connection.
 
+mod ending;
+mod hearing;
+
 use std::{
     collections::HashMap,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -10,64 +13,30 @@ use std::{
 use actix::prelude::*;
 use tokio::sync::{oneshot, watch};
 
-use super::{
-    AppMessage, By, Change, Event, Shared, State,
-    kept::{Applied, Filter},
-};
+pub(super) use self::ending::Close;
+use self::ending::Ending;
+use super::{Event, NotSaid, State, author::Author, handle::Shared};
 use crate::{
-    mqtt::{Got, HangUp, Heard, Letter, Runner, Wire},
-    protocol::{
-        AppTopic, DEFAULT_PAYLOAD_LIMIT, GroupName, GroupTopic, Report, ThingId, ThingTopic, Topic,
-    },
+    mqtt::{HangUp, Heard, Letter, Runner, Wire},
+    protocol::{AppTopic, Report, ThingId, ThingTopic, Topic},
 };
 
-/// How long a device that is closed waits for the broker to take its last reports.
-const LAST_WORDS: Duration = Duration::from_secs(2);
-
-/// How long after LC/ON a manager may take to give the state back. The protocol gives as long to the defaults of a reboot.
-const GIVEN_BACK: Duration = Duration::from_secs(5);
-
-type Observer<T> = Box<dyn Fn(&Event<T>) + Send>;
-type Listener = Box<dyn Fn(&AppMessage) + Send>;
-
-/// What an author says of a device.
-pub(super) struct Author<T: State> {
-    pub(super) filter: Arc<Filter<T>>,
-    pub(super) observers: Vec<Observer<T>>,
-    pub(super) topics: Vec<(AppTopic, Listener)>,
-    pub(super) groups: Vec<(GroupName, Listener)>,
-    pub(super) interval: Duration,
-    pub(super) removes: bool,
+/// The wire, as far as a device speaks to it.
+pub(super) struct Speaks {
+    pub(super) letters: Recipient<Letter>,
+    pub(super) hang_up: Recipient<HangUp>,
 }
 
-impl<T: State> Default for Author<T> {
-    fn default() -> Self {
-        Self {
-            filter: Arc::new(|_, _| {}),
-            observers: Vec::new(),
-            topics: Vec::new(),
-            groups: Vec::new(),
-            interval: Duration::ZERO,
-            removes: false,
-        }
+impl From<Addr<Wire>> for Speaks {
+    fn from(wire: Addr<Wire>) -> Self {
+        Self { letters: wire.clone().recipient(), hang_up: wire.recipient() }
     }
-}
-
-/// Why a message of a device's own is not with the broker.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NotSaid {
-    /// There is no connection, or it was lost before the broker said that it has it.
-    #[error("the device is not connected")]
-    Offline,
-    /// The broker will not take it.
-    #[error("{0}")]
-    Refused(String),
 }
 
 /// Speaks for a device.
 pub(super) struct Agent<T: State> {
     id: ThingId,
-    wire: Addr<Wire>,
+    wire: Speaks,
     shared: Arc<Shared<T>>,
     author: Author<T>,
     online: watch::Sender<bool>,
@@ -78,9 +47,11 @@ pub(super) struct Agent<T: State> {
     reported: Option<Instant>,
     /// Whether a report waits for the interval to pass.
     is_due: bool,
-    /// Ends the time in which a manager gives a state back.
-    given_back: Option<SpawnHandle>,
-    closing: Option<Option<oneshot::Sender<()>>>,
+    /// The last line that was told of what the broker refuses.
+    refusal: Option<String>,
+    /// The last line that was told of a request that is none.
+    bad_request: Option<String>,
+    ending: Ending,
     /// The thread lives as long as this.
     _runner: Runner,
 }
@@ -88,7 +59,7 @@ pub(super) struct Agent<T: State> {
 impl<T: State> Agent<T> {
     pub(super) fn new(
         id: ThingId,
-        wire: Addr<Wire>,
+        wire: Speaks,
         shared: Arc<Shared<T>>,
         author: Author<T>,
         online: watch::Sender<bool>,
@@ -104,8 +75,9 @@ impl<T: State> Agent<T> {
             waiting: HashMap::new(),
             reported: None,
             is_due: false,
-            given_back: None,
-            closing: None,
+            refusal: None,
+            bad_request: None,
+            ending: Ending::default(),
             _runner: runner,
         }
     }
@@ -120,8 +92,13 @@ impl<T: State> Agent<T> {
                 log::error!("an observer of device {} panicked", self.id);
             }
         }
-        // Nobody has to fetch them.
-        self.shared.events.send(event).ok();
+        self.shared.tell(event);
+    }
+
+    /// Tells of all changes so far, in the order in which they were made.
+    fn emit_changes(&self) {
+        let changes = self.shared.kept().take_changes();
+        changes.into_iter().for_each(|change| self.emit(Event::Changed(change)));
     }
 
     fn next_number(&mut self) -> u64 {
@@ -130,7 +107,8 @@ impl<T: State> Agent<T> {
     }
 
     fn send(&self, number: u64, topic: String, payload: impl Into<Vec<u8>>) {
-        self.wire.do_send(Letter { number, topic, payload: payload.into(), answer_to: None });
+        let letter = Letter { number, topic, payload: payload.into(), answer_to: None };
+        self.wire.letters.do_send(letter);
     }
 
     fn own(&self, kind: ThingTopic) -> String {
@@ -138,16 +116,12 @@ impl<T: State> Agent<T> {
     }
 
     /// Connected: what changed meanwhile is said first, so that the state which is given back has it.
-    fn come(&mut self, ctx: &mut Context<Self>) {
-        self.report();
+    fn come(&mut self) {
+        let number = self.next_number();
+        let report = self.shared.kept().come(number);
+        self.tell(number, report);
         let number = self.next_number();
         self.send(number, self.own(ThingTopic::LcOn), r#"{"online":1}"#);
-        self.shared.kept().begin();
-        if let Some(earlier) = self.given_back.take() {
-            ctx.cancel_future(earlier);
-        }
-        let over = ctx.run_later(GIVEN_BACK, |agent, _| agent.shared.kept().stand());
-        self.given_back = Some(over);
         self.online.send_replace(true);
         self.emit(Event::Online);
     }
@@ -155,6 +129,10 @@ impl<T: State> Agent<T> {
     fn go(&mut self) {
         self.shared.kept().lost();
         self.waiting.clear();
+        self.show_offline();
+    }
+
+    fn show_offline(&self) {
         if self.online.send_replace(false) {
             self.emit(Event::Offline);
         }
@@ -163,24 +141,21 @@ impl<T: State> Agent<T> {
     /// Says what the manager may not know.
     fn report(&mut self) {
         let number = self.next_number();
-        let report = {
-            let mut kept = self.shared.kept();
-            kept.has_news().then(|| kept.report(number))
-        };
-        if let Some(report) = report {
-            self.tell(number, &report);
-        }
+        let report = self.shared.kept().report(number);
+        self.tell(number, report);
     }
 
-    fn tell_whole(&mut self) {
+    fn report_whole(&mut self) {
         let number = self.next_number();
         let report = self.shared.kept().whole(number);
-        self.tell(number, &report);
+        self.tell(number, Some(report));
     }
 
-    fn tell(&mut self, number: u64, report: &Report) {
-        self.reported = Some(Instant::now());
-        self.send(number, self.own(ThingTopic::StateUpd), report.to_payload());
+    fn tell(&mut self, number: u64, report: Option<Report>) {
+        if let Some(report) = report {
+            self.reported = Some(Instant::now());
+            self.send(number, self.own(ThingTopic::StateUpd), report.to_payload());
+        }
     }
 
     /// Says it now, or when the interval has passed.
@@ -203,99 +178,28 @@ impl<T: State> Agent<T> {
         }
     }
 
-    fn hear(&mut self, got: Got) {
-        if got.retained {
-            return;
-        }
-        match got.topic.parse::<Topic>() {
-            Ok(Topic::Thing(_, ThingTopic::StateGet)) => self.tell_whole(),
-            Ok(Topic::Thing(_, ThingTopic::StateSet)) => self.asked(&got.payload),
-            Ok(Topic::Thing(_, ThingTopic::Ping) | Topic::Group(_, GroupTopic::Ping)) => {
-                let number = self.next_number();
-                self.send(number, self.own(ThingTopic::Pong), got.payload);
-            }
-            Ok(Topic::Thing(..) | Topic::Group(..)) => {}
-            Err(_) => self.pass_on(got),
-        }
-    }
-
-    /// What is asked is done as far as it can be, and answered once.
-    fn asked(&mut self, payload: &[u8]) {
-        let asked = match Report::parse(payload, DEFAULT_PAYLOAD_LIMIT) {
-            Ok(asked) => asked,
-            Err(bad) => return log::warn!("{}: {bad}", self.own(ThingTopic::StateSet)),
-        };
-        let applied = self.apply(asked);
-        let change = {
-            let state = self.shared.kept().state().clone();
-            let by = if applied.whole { By::Restored } else { By::Asked };
-            Change { by, state, delta: applied.delta }
-        };
-        if applied.whole {
-            self.tell_whole()
-        } else {
-            self.report()
-        }
-        if !change.delta.is_empty() {
-            self.emit(Event::Changed(change));
-        }
-    }
-
-    fn apply(&self, asked: Report) -> Applied {
-        let (filter, removes) = (Arc::clone(&self.author.filter), self.author.removes);
-        let attempt = asked.clone();
-        let ask = || self.shared.kept().ask(attempt, removes, &*filter);
-        match catch_unwind(AssertUnwindSafe(ask)) {
-            Ok(Ok(applied)) => return applied,
-            Ok(Err(error)) => log::error!("device {} refuses what is asked: {error}", self.id),
-            Err(_) => log::error!("the filter of device {} panicked: all is refused", self.id),
-        }
-        self.shared.kept().refuse(&asked)
-    }
-
-    fn pass_on(&self, got: Got) {
-        let Ok(topic) = got.topic.parse::<AppTopic>() else { return };
-        let message = AppMessage { topic, payload: got.payload };
-        let own = self.author.topics.iter().filter(|(topic, _)| *topic == message.topic);
-        let group = message.topic.of_group();
-        let groups = self.author.groups.iter().filter(|(name, _)| Some(name) == group);
-        let listeners = own.map(|(_, call)| call).chain(groups.map(|(_, call)| call));
-        for call in listeners {
-            if catch_unwind(AssertUnwindSafe(|| call(&message))).is_err() {
-                log::error!("a listener of device {} to {} panicked", self.id, message.topic);
-            }
-        }
-    }
-
+    /// The broker has taken this letter, or never will.
     fn settle(&mut self, number: u64, outcome: Result<(), NotSaid>, ctx: &mut Context<Self>) {
-        self.shared.kept().taken(number);
+        if outcome.is_ok() {
+            self.shared.kept().taken(number);
+        } else {
+            self.shared.kept().refused(number);
+        }
         if let Some(tell) = self.waiting.remove(&number) {
             // Who no longer waits needs no answer.
             tell.send(outcome).ok();
         }
-        if self.closing.is_some() && self.is_quiet() {
-            self.end(ctx);
-        }
+        self.end_if_quiet(ctx);
     }
+}
 
-    fn is_quiet(&self) -> bool {
-        self.waiting.is_empty() && self.shared.kept().is_quiet()
+/// Whether this is another line than the last one, which it is from now on.
+fn is_another(line: &str, last: &mut Option<String>) -> bool {
+    let is_another = last.as_deref() != Some(line);
+    if is_another {
+        *last = Some(line.to_owned());
     }
-
-    fn end(&mut self, ctx: &mut Context<Self>) {
-        let Some(tell) = self.closing.take() else { return };
-        if self.online.send_replace(false) {
-            self.emit(Event::Offline);
-        }
-        let hung_up = self.wire.send(HangUp).into_actor(self);
-        let then = hung_up.map(move |_, _, ctx: &mut Context<Self>| {
-            if let Some(tell) = tell {
-                tell.send(()).ok();
-            }
-            ctx.stop();
-        });
-        ctx.spawn(then);
-    }
+    is_another
 }
 
 impl<T: State> Actor for Agent<T> {
@@ -307,15 +211,19 @@ impl<T: State> Handler<Heard> for Agent<T> {
 
     fn handle(&mut self, heard: Heard, ctx: &mut Self::Context) {
         match heard {
-            Heard::Up { .. } => self.come(ctx),
+            // It has said farewell.
+            Heard::Up { .. } | Heard::Got(_) if self.ending.is_farewell() => {}
+            Heard::Up { .. } => self.come(),
             Heard::Down => {
                 self.go();
-                self.end(ctx);
+                self.end_if_quiet(ctx);
             }
             Heard::Got(got) => self.hear(got),
             Heard::Taken(number) => self.settle(number, Ok(()), ctx),
             Heard::Refused(number, why) => {
-                self.emit(Event::Trouble(why.clone()));
+                if is_another(&why, &mut self.refusal) {
+                    self.emit(Event::Trouble(why.clone()));
+                }
                 self.settle(number, Err(NotSaid::Refused(why)), ctx);
             }
             Heard::Trouble { line, .. } => self.emit(Event::Trouble(line)),
@@ -327,14 +235,14 @@ impl<T: State> Handler<Heard> for Agent<T> {
 /// The author has changed the state.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(super) struct Changed<T>(pub(super) Change<T>);
+pub(super) struct Changed;
 
-impl<T: State> Handler<Changed<T>> for Agent<T> {
+impl<T: State> Handler<Changed> for Agent<T> {
     type Result = ();
 
-    fn handle(&mut self, Changed(change): Changed<T>, ctx: &mut Self::Context) {
+    fn handle(&mut self, Changed: Changed, ctx: &mut Self::Context) {
         self.report_in_time(ctx);
-        self.emit(Event::Changed(change));
+        self.emit_changes();
     }
 }
 
@@ -358,28 +266,5 @@ impl<T: State> Handler<Say> for Agent<T> {
         let number = self.next_number();
         self.waiting.insert(number, tell);
         self.send(number, topic.to_string(), payload);
-    }
-}
-
-/// The device is to end; who asked may wait for it.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(super) struct Close(pub(super) Option<oneshot::Sender<()>>);
-
-impl<T: State> Handler<Close> for Agent<T> {
-    type Result = ();
-
-    fn handle(&mut self, Close(tell): Close, ctx: &mut Self::Context) {
-        if self.closing.is_some() {
-            return;
-        }
-        self.closing = Some(tell);
-        if self.is_online() {
-            self.report();
-        }
-        if !self.is_online() || self.is_quiet() {
-            return self.end(ctx);
-        }
-        ctx.run_later(LAST_WORDS, Self::end);
     }
 }

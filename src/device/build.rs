@@ -1,41 +1,34 @@
 //! How a device is built: what its author says of it, and its start.
 
-use std::{fmt, io, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use actix::prelude::*;
-use tokio::sync::{broadcast, watch};
+use tokio::sync::watch;
 
 use super::{
-    AppMessage, Change, Device, Event, Handle, Shared, State, StateError,
-    agent::{Agent, Author},
-    kept::Kept,
+    AppMessage, Change, Device, DeviceError, Event, State, agent::Agent, author::Author,
+    handle::Shared, kept::Kept,
 };
 use crate::{
-    mqtt::{Access, MqttError, Role, Runner, Wire, check_access},
-    protocol::{AppTopic, AppTopicError, GroupName, thing_filters},
+    mqtt::{Access, Role, Runner, Wire, check_access},
+    protocol::{AppTopic, AppTopicError, GroupName, ThingId, thing_filters},
 };
 
-/// How many events wait for one who fetches them.
-const EVENTS: usize = 256;
-
-/// Why a device cannot be started.
-#[derive(Debug, thiserror::Error)]
-pub enum DeviceError {
-    /// The broker cannot be reached in this way by anybody.
-    #[error(transparent)]
-    Access(#[from] MqttError),
-    /// The state is none.
-    #[error(transparent)]
-    State(#[from] StateError),
-    /// A topic to listen to is none.
-    #[error(transparent)]
-    Topic(#[from] AppTopicError),
-    /// The system has no thread for it.
-    #[error("a thread for the device: {0}")]
-    Thread(#[from] io::Error),
-}
-
 /// A device that is not started yet.
+///
+/// ```
+/// use serde_json::{Value, json};
+/// use twinthing::device::{Access, Builder, Device};
+///
+/// fn modest(lamp: Builder<Value>) -> Builder<Value> {
+///     lamp.filter(|now, wanted| if wanted["level"] == 100 { *wanted = now.clone() })
+/// }
+/// # let mut access = Access::new("lamp", "127.0.0.1")?;
+/// # access.port = 1;
+/// let lamp = modest(Device::build(access, json!({"level": 40}))).start()?;
+/// assert_eq!(lamp.state()["level"], 40);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Builder<T: State> {
     access: Access,
     state: T,
@@ -59,7 +52,8 @@ impl<T: State> Builder<T> {
     /// the latter: a member that it puts back is refused, and its twin shows it as declined; one that it makes
     /// something else is reported as that. Without a filter everything that fits the state's type is accepted.
     ///
-    /// It must not call the device. Should it panic, all that is asked is refused.
+    /// It must not call the device, which would wait for itself. Should it panic, all that is asked is refused. Should
+    /// it make what is no state, it is called again with less of what is asked.
     ///
     /// ```
     /// use serde::{Deserialize, Serialize};
@@ -82,6 +76,21 @@ impl<T: State> Builder<T> {
     }
 
     /// Called when the state changed, by whomever.
+    ///
+    /// ```
+    /// use serde_json::json;
+    /// use twinthing::device::{Access, Device};
+    ///
+    /// # let mut access = Access::new("lamp", "127.0.0.1")?;
+    /// # access.port = 1;
+    /// let (light, lit) = std::sync::mpsc::channel();
+    /// let lamp = Device::build(access, json!({"on": false}))
+    ///     .on_change(move |change| light.send(change.state["on"] == true).unwrap_or_default())
+    ///     .start()?;
+    /// lamp.update(|state| state["on"] = json!(true))?;
+    /// assert!(lit.recv()?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn on_change(self, call: impl Fn(&Change<T>) + Send + 'static) -> Self {
         self.on_event(move |event| {
@@ -92,6 +101,20 @@ impl<T: State> Builder<T> {
     }
 
     /// Called when the device is connected, and when it is no more.
+    ///
+    /// ```no_run
+    /// use serde_json::json;
+    /// use twinthing::device::{Access, Device};
+    ///
+    /// let (tell, told) = std::sync::mpsc::channel();
+    /// let lamp = Device::build(Access::new("lamp", "127.0.0.1")?, json!({"on": false}))
+    ///     .on_online(move |online| tell.send(online).unwrap_or_default())
+    ///     .start()?;
+    /// assert!(told.recv()?);
+    /// lamp.close_blocking();
+    /// assert!(!told.recv()?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn on_online(self, call: impl Fn(bool) + Send + 'static) -> Self {
         self.on_event(move |event| match event {
@@ -102,7 +125,23 @@ impl<T: State> Builder<T> {
     }
 
     /// Called when anything happens. Calls come from the device's thread, one after another: whoever has long work to
-    /// do gives it to another thread.
+    /// do gives it to another thread. Who waits in one for this device or another on its thread waits for ever, as by
+    /// [`Device::close_blocking`] and [`Events::next_blocking`](super::Events::next_blocking).
+    ///
+    /// ```
+    /// use twinthing::device::{Access, Device, Event};
+    ///
+    /// # let mut access = Access::new("lamp", "127.0.0.1")?;
+    /// # access.port = 1;
+    /// let (tell, told) = std::sync::mpsc::channel();
+    /// let lamp = Device::build(access, serde_json::json!({"on": false}))
+    ///     .on_event(move |event| if let Event::Trouble(why) = event {
+    ///         tell.send(why.clone()).unwrap_or_default();
+    ///     })
+    ///     .start()?;
+    /// assert!(told.recv()?.contains("is not reached"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn on_event(mut self, call: impl Fn(&Event<T>) + Send + 'static) -> Self {
         self.author.observers.push(Box::new(call));
@@ -110,6 +149,16 @@ impl<T: State> Builder<T> {
     }
 
     /// Called for each message on `TNG/<id>/TPC/<levels>`.
+    ///
+    /// ```
+    /// use twinthing::device::{Access, Device, DeviceError};
+    ///
+    /// let lamp = Device::build(Access::new("lamp", "127.0.0.1")?, serde_json::json!({"on": false}))
+    ///     .on_topic("BLINK", |message| println!("{} times", message.payload.len()))
+    ///     .on_topic("PING", |_| println!("the device answers that itself"));
+    /// assert!(matches!(lamp.start(), Err(DeviceError::Topic(_))));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn on_topic(mut self, levels: &str, call: impl Fn(&AppMessage) + Send + 'static) -> Self {
         match AppTopic::thing(self.access.client_id.clone(), levels) {
@@ -119,8 +168,20 @@ impl<T: State> Builder<T> {
         self
     }
 
-    /// Called for each message of this group, on `GRP/<group>/TPC/<levels>`. Whether the device is a member is for the
-    /// broker to say.
+    /// Called for each message of this group that is an application's: on `GRP/<group>/TPC/<levels>`, unless the first of
+    /// these levels is PING, which the device answers itself, PONG, STATS or RES. Whether the device is a member is for
+    /// the broker to say.
+    ///
+    /// ```no_run
+    /// use twinthing::device::{Access, Device};
+    ///
+    /// let (tell, told) = std::sync::mpsc::channel();
+    /// let lamp = Device::build(Access::new("lamp", "127.0.0.1")?, serde_json::json!({"on": false}))
+    ///     .on_group("hall".parse()?, move |message| tell.send(message.topic.to_string()).unwrap_or_default())
+    ///     .start()?;
+    /// assert!(told.recv()?.starts_with("GRP/hall/TPC/"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn on_group(
         mut self,
@@ -133,21 +194,72 @@ impl<T: State> Builder<T> {
 
     /// Changes of its own are reported no more often than this, merged. None if unset. What was asked is answered at
     /// once.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use twinthing::device::{Access, Device};
+    ///
+    /// # let mut access = Access::new("meter", "127.0.0.1")?;
+    /// # access.port = 1;
+    /// let meter = Device::build(access, serde_json::json!({"turns": 0}))
+    ///     .report_interval(Duration::from_secs(60))
+    ///     .start()?;
+    /// meter.update(|state| state["turns"] = 1.into())?;
+    /// assert_eq!(meter.state()["turns"], 1, "it is so at once, and said later");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn report_interval(mut self, interval: Duration) -> Self {
         self.author.interval = interval;
         self
     }
 
-    /// Whether a manager that gives back a state may take away members that are not in it. It may not, unless said
-    /// here: a device whose new version has a new member would lose it.
+    /// Whether a `state` that a manager gives back, or that somebody asks for, may take away members that are not in it.
+    /// It may not, unless said here: a device whose new version has a new member would lose it.
+    ///
+    /// ```no_run
+    /// use twinthing::device::{Access, Device};
+    ///
+    /// // A scene that was deleted before a restart does not come back with the state that it is built with.
+    /// let lamp = Device::build(Access::new("lamp", "127.0.0.1")?, serde_json::json!({"scenes": {"day": 80}}))
+    ///     .may_lose_members(true)
+    ///     .start()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
     pub fn may_lose_members(mut self, may: bool) -> Self {
         self.author.removes = may;
         self
     }
 
+    /// The most bytes of what is asked at once, [`DEFAULT_PAYLOAD_LIMIT`](crate::protocol::DEFAULT_PAYLOAD_LIMIT) if
+    /// unset. More is not read, and an [`Event::Trouble`].
+    ///
+    /// ```no_run
+    /// use twinthing::device::{Access, Device};
+    ///
+    /// let lamp = Device::build(Access::new("lamp", "127.0.0.1")?, serde_json::json!({"on": false}))
+    ///     .payload_limit(1024)
+    ///     .start()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn payload_limit(mut self, bytes: usize) -> Self {
+        self.author.limit = bytes;
+        self
+    }
+
     /// Starts the device on a thread of its own, and with it the first attempt to connect.
+    ///
+    /// ```
+    /// use twinthing::device::{Access, Device};
+    ///
+    /// let mut access = Access::new("lamp", "127.0.0.1")?;
+    /// access.port = 1; // nobody is there
+    /// let lamp = Device::build(access, serde_json::json!({"on": false})).start()?;
+    /// assert!(!lamp.is_online(), "it will try until somebody is");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// [`DeviceError`] for what is wrong from the outset. A broker that is away is no error: it is tried until it is
@@ -157,31 +269,53 @@ impl<T: State> Builder<T> {
         self.start_on(&runner)
     }
 
-    /// Starts the device on this thread, where there may be others.
+    /// Starts the device on this thread, where there may be others. Not to be called on that thread, as callbacks are.
+    ///
+    /// ```
+    /// use twinthing::device::{Access, Device, Runner};
+    ///
+    /// let lights = Runner::start("lights")?;
+    /// # let mut access = Access::new("lamp", "127.0.0.1")?;
+    /// # access.port = 1;
+    /// # let mut other = access.clone();
+    /// # other.client_id = "desk".parse()?;
+    /// let lamp = Device::build(access, serde_json::json!({"on": false})).start_on(&lights)?;
+    /// let desk = Device::build(other, serde_json::json!({"on": true})).start_on(&lights)?;
+    /// assert_ne!(lamp.state(), desk.state());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
-    /// As [`Self::start`].
+    /// As [`Self::start`]; [`DeviceError::Thread`] on that thread.
     pub fn start_on(self, runner: &Runner) -> Result<Device<T>, DeviceError> {
         if let Some(wrong) = self.wrong {
             return Err(wrong.into());
         }
         let (access, author) = (self.access, self.author);
         let id = access.client_id.clone();
-        let names: Vec<_> = author.groups.iter().map(|(name, _)| name.clone()).collect();
-        let own = author.topics.iter().map(|(topic, _)| topic.to_string());
-        let filters: Vec<_> = thing_filters(&id, &names).into_iter().chain(own).collect();
+        let filters = filters(&id, &author);
         check_access(&access, &filters)?;
-        let (events, _) = broadcast::channel(EVENTS);
-        let shared = Arc::new(Shared { kept: Kept::new(self.state)?.into(), events });
+        let shared = Arc::new(Shared::new(Kept::new(self.state)?));
         let (say_online, online) = watch::channel(false);
         let (stay, with) = (runner.clone(), Arc::clone(&shared));
         let of = id.clone();
         let agent = runner.call(move || {
             Agent::create(|ctx| {
                 let wire = Wire::open(access, Role::Thing, filters, ctx.address().recipient());
-                Agent::new(of, wire, with, author, say_online, stay)
+                Agent::new(of, wire.into(), with, author, say_online, stay)
             })
         })?;
-        Ok(Device(Arc::new(Handle { id, shared, agent, online })))
+        Ok(Device::new(id, shared, agent, online))
     }
+}
+
+/// What is for this device, each by one subscription alone: a broker may send what is for two of them twice.
+fn filters<T: State>(id: &ThingId, author: &Author<T>) -> Vec<String> {
+    let groups: Vec<_> = author.groups.iter().map(|(name, _)| name.clone()).collect();
+    let mut filters = thing_filters(id, &groups);
+    if filters.iter().any(|filter| filter == "GRP/ALL/TPC/#") {
+        filters.retain(|filter| filter != "GRP/ALL/TPC/PING");
+    }
+    filters.extend(author.topics.iter().map(|(topic, _)| topic.to_string()));
+    filters
 }

@@ -1,7 +1,7 @@
 //! Which members of a state the manager may not know: a report is made of what they are when it goes out, so that any
 //! number of changes is one report, and one that may have been lost is made good by the next.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, ops::Bound};
 
 use serde_json::{Map, Value};
 
@@ -18,6 +18,23 @@ impl Unsaid {
 
     pub(super) fn mark(&mut self, path: Path) {
         self.0.insert(path);
+    }
+
+    /// What is said of this path is said of all above and below it: none of them is marked any more.
+    pub(super) fn unmark(&mut self, path: &[String]) {
+        for above in (1..path.len()).filter_map(|end| path.get(..end)) {
+            self.0.remove(above);
+        }
+        let from = self.0.range::<[String], _>((Bound::Included(path), Bound::Unbounded));
+        let below: Vec<_> = from.take_while(|marked| marked.starts_with(path)).cloned().collect();
+        for path in below {
+            self.0.remove(&path);
+        }
+    }
+
+    /// The same of all that is marked there.
+    pub(super) fn unmark_all(&mut self, other: &Self) {
+        other.0.iter().for_each(|path| self.unmark(path));
     }
 
     /// All that is unsaid there is unsaid here.
@@ -121,6 +138,22 @@ mod tests {
         unsaid.mark_changes(&object(first), &object(then.clone()));
         unsaid.mark_changes(&object(then), &object(last.clone()));
         assert_eq!(Value::Object(unsaid.patch(&object(last))), json!({"n": {"a": 1, "b": null}}));
+    }
+
+    #[test]
+    fn a_path_is_unmarked_with_what_is_above_and_below_it() {
+        let path = |text: &str| text.split('.').map(str::to_owned).collect::<Path>();
+        let all = ["n", "n.x", "n.x.a", "n.x.b", "n.xx", "n.y", "m"];
+        for (asked, left) in [
+            ("n.x", vec!["m", "n.xx", "n.y"]),
+            ("n.x.a", vec!["m", "n.x.b", "n.xx", "n.y"]),
+            ("n", vec!["m"]),
+            ("o", vec!["m", "n", "n.x", "n.x.a", "n.x.b", "n.xx", "n.y"]),
+        ] {
+            let mut unsaid = Unsaid(all.iter().map(|text| path(text)).collect());
+            unsaid.unmark(&path(asked));
+            assert_eq!(unsaid, Unsaid(left.into_iter().map(path).collect()), "{asked}");
+        }
     }
 
     fn state() -> impl Strategy<Value = Map<String, Value>> {
