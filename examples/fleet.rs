@@ -4,7 +4,9 @@
 //! asked, and refuses a `level` over 100. A flapping one ends in order every few seconds, with LC/OFF, and starts anew with
 //! its defaults. Does not show: connections that break; how fast a manager is, for this is one process, and as busy.
 //!
-//! cargo run --release --example fleet -- THINGS [FLAPPING_PERCENT [SECONDS_BETWEEN_REPORTS [HOST [PORT]]]]
+//! cargo run --release --example fleet -- THINGS [FLAPPING_PERCENT [SECONDS_BETWEEN_REPORTS [HOST [PORT [PASSWORD]]]]]
+//!
+//! With a password, each thing's user name is its id.
 //!
 //! Prints once a second how many are online, how much they have been asked, how often they were given back what they were,
 //! and how often their counters have changed. Ends with its standard input.
@@ -25,7 +27,7 @@ use std::{
 use actix_rt::time::sleep;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use twinthing::device::{Access, By, Device, Event, Runner};
+use twinthing::device::{Access, By, Device, Event, Runner, Secret};
 
 /// How long a flapping thing is there, and how long it is away, on average.
 const FLAPS: (Duration, Duration) = (Duration::from_secs(6), Duration::from_secs(3));
@@ -70,6 +72,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     for number in 0..things {
         let mut access = Access::new(&format!("fleet-{number:05}"), host)?;
         access.port = port;
+        if let Some(password) = given.get(5) {
+            access.user = Some(access.client_id.to_string());
+            access.password = Some(Secret(password.clone()));
+        }
         let device = Some(start(&access, &runner, &counts)?);
         // As many of every hundred.
         let turns = (number * flapping % 100 < flapping).then(|| Instant::now() + about(FLAPS.0));

@@ -87,6 +87,7 @@
 //! | [`client`] | for those who build applications | `protocol`, `mqtt` |
 //! | [store](store/index.html) | the database: the only place that names diesel | `protocol`, `twin`, `tls` |
 //! | [manager](manager/index.html) | the service: a router, and an actor for each thing | `protocol`, `twin`, `mqtt`, `store` |
+//! | [rights](rights/index.html) | who may do what at the broker; pure | `protocol` |
 //! | [config](config/index.html) | the settings, from environment and flags | what the manager is made of |
 //!
 //! The last three come with the feature `manager`, which is on by default; without it there is no
@@ -151,5 +152,7 @@ pub mod twin;
 pub mod config;
 #[cfg(feature = "manager")]
 pub mod manager;
+#[cfg(feature = "manager")]
+pub mod rights;
 #[cfg(feature = "manager")]
 pub mod store;

@@ -23,17 +23,22 @@ const MODULES: &[(&str, &[&str])] = &[
     ("protocol", &[]),
     ("twin", &["protocol"]),
     ("tls", &[]),
-    ("store", &["protocol", "tls", "twin"]),
+    ("rights", &["protocol"]),
+    ("store", &["protocol", "tls", "twin", "rights"]),
     ("mqtt", &["protocol", "tls"]),
     ("manager", &["protocol", "twin", "store", "mqtt"]),
     ("device", &["protocol", "mqtt"]),
     ("client", &["protocol", "mqtt"]),
     ("config", &["protocol", "twin", "store", "mqtt", "manager"]),
-    ("bin", &["protocol", "twin", "store", "mqtt", "manager", "device", "client", "config"]),
+    (
+        "bin",
+        &["protocol", "twin", "rights", "store", "mqtt", "manager", "device", "client", "config"],
+    ),
 ];
 
-const ANYWHERE: &[&str] =
-    &["protocol", "twin", "store", "mqtt", "manager", "device", "client", "config", "bin"];
+const ANYWHERE: &[&str] = &[
+    "protocol", "twin", "rights", "store", "mqtt", "manager", "device", "client", "config", "bin",
+];
 /// The modules with actors in them, and who starts those.
 const ACTORS: &[&str] = &["store", "mqtt", "manager", "device", "client", "bin"];
 
@@ -43,6 +48,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("actix_rt", ACTORS),
     ("anstream", &["bin"]),
     ("anstyle", &["bin"]),
+    ("bcrypt", &["rights"]),
     ("clap", &["config", "bin"]),
     ("clap_complete", &["bin"]),
     ("clap_mangen", &["bin"]),
@@ -58,10 +64,11 @@ const CRATES: &[(&str, &[&str])] = &[
     ("log", &["store", "mqtt", "manager", "device", "client", "config", "bin"]),
     ("lru", &["manager"]),
     ("memchr", &["mqtt"]),
-    ("openssl", &["tls"]),
+    ("openssl", &["tls", "rights"]),
     ("paho_mqtt", &["mqtt"]),
     ("pollster", &["device", "client"]),
     ("queue_file", &["mqtt"]),
+    ("rpassword", &["bin"]),
     ("rustix", &["bin"]),
     ("sd_notify", &["bin"]),
     ("serde", ANYWHERE),

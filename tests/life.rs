@@ -317,10 +317,11 @@ fn migrate_says_what_it_ran_and_then_that_all_is_up_to_date(database: &Database)
     let migrate = || said(run(folder.path(), &["migrate"], &[("TWIN_DB_URL", &url)]));
     let first = migrate();
     let lines: Vec<_> = first.lines().collect();
-    assert_eq!(lines.len(), 3, "{first}");
+    assert_eq!(lines.len(), 4, "{first}");
     assert!(lines[0].starts_with(&format!("{place}: ran 0001_original_tables")), "{first}");
     assert!(lines[1].starts_with(&format!("{place}: ran 0002_what_the_rules_need")), "{first}");
     assert!(lines[2].starts_with(&format!("{place}: ran 0003_what_was_deleted")), "{first}");
+    assert!(lines[3].starts_with(&format!("{place}: ran 0004_passwords_for_mosquitto")), "{first}");
     assert_eq!(migrate(), format!("{place}: is up to date\n"));
 }
 

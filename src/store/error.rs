@@ -70,6 +70,21 @@ pub enum StoreError {
         /// What the database says.
         reason: String,
     },
+    /// A hash does not fit into its column.
+    #[error(
+        "{target}: {column} has room for {width} characters, and this hash has {needed}; take another hash, or: ALTER \
+         TABLE mqtt_user MODIFY {column} varchar({needed})"
+    )]
+    Narrow {
+        /// Where the database is.
+        target: Target,
+        /// The column of `mqtt_user`.
+        column: &'static str,
+        /// How much it takes.
+        width: u64,
+        /// How much it would have to.
+        needed: u64,
+    },
     /// There is no room left.
     #[error("{target} is full: {reason}; make room")]
     DiskFull {

@@ -36,6 +36,7 @@ mod target;
 mod told;
 mod twins;
 mod untold;
+mod users;
 mod watch;
 mod writer;
 
@@ -57,6 +58,10 @@ pub use front::Store;
 pub use look::{groups, members};
 pub use start::{migrate, start};
 pub use target::{Target, TargetError};
+pub use users::{
+    Changes, User, add_user, grant, mosquitto_passwords, remove_user, revoke, rows, set_password,
+    users,
+};
 
 /// Has a twin committed. Of several for one twin the last one counts, and answers for all before it.
 #[derive(Debug, Message)]

@@ -13,8 +13,12 @@ crate::on_both! {
     a_migration_that_does_not_run_is_named,
 }
 
-const ALL: [&str; 3] =
-    ["0001_original_tables", "0002_what_the_rules_need", "0003_what_was_deleted"];
+const ALL: [&str; 4] = [
+    "0001_original_tables",
+    "0002_what_the_rules_need",
+    "0003_what_was_deleted",
+    "0004_passwords_for_mosquitto",
+];
 
 /// The original's tables in MySQL, some rows in them.
 const ORIGINAL: &str = "

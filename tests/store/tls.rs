@@ -26,7 +26,7 @@ fn with_a_ca_only_a_server_that_it_vouches_for_is_taken() {
     let (ca, other) = (Authority::new(folder.path(), "ca"), Authority::new(folder.path(), "other"));
     let server = server(&ca, "IP:127.0.0.1", 2);
     let url = server.fresh_schema();
-    assert_eq!(with_ca(&url, &ca.pem()).map(|names| names.len()), Ok(3));
+    assert_eq!(with_ca(&url, &ca.pem()).map(|names| names.len()), Ok(4));
     let stranger = with_ca(&url, &other.pem()).unwrap_err();
     let line = format!(
         " is not trusted: its certificate is by ca, and no CA in {} vouches for it; correct the CA file, or the \
@@ -72,5 +72,5 @@ fn with_a_ca_a_server_of_another_name_is_not_taken_unless_the_name_does_not_matt
                 the server's certificate";
     assert!(other.ends_with(line), "{other}");
     let any = format!("{url}?ssl_ca={}&ssl_mode=VERIFY_CA", ca.pem().display());
-    assert_eq!(migrate(&Target::parse(&any).unwrap()).unwrap().len(), 3);
+    assert_eq!(migrate(&Target::parse(&any).unwrap()).unwrap().len(), 4);
 }

@@ -2,6 +2,7 @@
 
 use std::{io, path::Path, process::ExitCode, time::Duration};
 
+use super::access::{self, Access};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use twinthing::{
     config::{Kind, SETTINGS, Setting, Source},
@@ -20,6 +21,8 @@ pub(crate) enum Called {
     Check(Duration),
     /// Deal with messages that were set aside, and end.
     Poison(Poison),
+    /// Deal with users and rights at the broker, and end.
+    Access(Access),
     /// Say which groups there are, and end.
     Groups,
     /// Say who is a member of a group, and end.
@@ -102,6 +105,10 @@ pub(crate) fn parse() -> Result<(Called, Given), ExitCode> {
             Some(("poison", matches)) => poison(matches),
             Some(("groups", matches)) => (Called::Groups, Given(matches.clone())),
             Some(("members", matches)) => members(matches)?,
+            Some((name @ ("user" | "grant" | "revoke" | "acl"), matches)) => {
+                let (what, matches) = access::read(name, matches).ok_or(ExitCode::from(64))?;
+                (Called::Access(what), Given(matches.clone()))
+            }
             _ => (Called::Run, Given(matches)),
         }),
         Err(error) => {
@@ -166,6 +173,7 @@ fn command() -> Command {
                 .after_help(AFTER_GROUPS),
         )
         .subcommand(members_command())
+        .subcommands(access::commands())
 }
 
 fn poison_command() -> Command {

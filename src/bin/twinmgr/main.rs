@@ -1,10 +1,12 @@
 //! The manager: `twinmgr` runs it, `twinmgr migrate` brings a database up to date, `twinmgr health`
-//! asks the running one how it is, `twinmgr groups` and `twinmgr members` show who is a member of what.
+//! asks the running one how it is, `twinmgr groups` and `twinmgr members` show who is a member of what, `twinmgr user`,
+//! `grant`, `revoke` and `acl` say who may connect to the broker and do what there.
 //!
 //! Exit codes, after sysexits.h: 0 ended as asked, 1 could not start, 64 wrong settings or usage,
 //! 69 and 70 what `health` found, 70 also a manager that has a fault and cannot go on, 75 another manager is at work here, 78 broker or database not there
 //! at the start, or refusing, under `--fail-fast`.
 
+mod access;
 mod check;
 mod cli;
 mod groups;
@@ -96,6 +98,7 @@ fn call(called: Called, given: &Given) -> Result<ExitCode, Failure> {
         Called::Members { group, explains } => {
             groups::members(&config.store.target, &group, explains)
         }
+        Called::Access(what) => access::deal_with(&what, &config.store.target),
         Called::Poison(what) => poison::deal_with(&what, &config),
         Called::Migrate => {
             let folder = &config.data_dir;
