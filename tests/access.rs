@@ -15,6 +15,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     io::Write,
+    os::unix::fs::{MetadataExt, PermissionsExt},
     path::Path,
     process::{Command, Stdio},
     time::{Duration, Instant},
@@ -143,7 +144,6 @@ fn what_is_granted_is_there_once_and_goes_again(database: &Database) {
         let added = keeper.does(&["grant", "device", "lamp"], "");
         assert_eq!(added, dry.replace("would add", "added"));
         assert_eq!(added.lines().count(), 7);
-        // A row that only looks alike is somebody's own.
         let again = keeper.does(&["grant", "device", "lamp"], "");
         assert_eq!(again, added.replace("added", "is there"));
         let member = keeper.does(&["grant", "member", "lamp", "hall"], "");
@@ -153,6 +153,13 @@ fn what_is_granted_is_there_once_and_goes_again(database: &Database) {
             keeper.does(&["grant", "client", "app", "--groups", "hall", "--things", "a,b"], "");
         assert_eq!(app.lines().count(), 1 + 3 + 2 * 9);
         assert!(app.lines().all(|line| line.starts_with("added  allow user app ")), "{app}");
+        // Of a client what is left keeps what it is answered by, and all of it goes together.
+        keeper.does(&["revoke", "client", "app", "--groups", "hall", "--things", "a"], "");
+        let left = keeper.does(&["acl", "ls", "app"], "");
+        assert_eq!(left.lines().count(), 1 + 9, "{left}");
+        assert!(left.contains("allow app subscribe TNG/app/TPC/RES/#"), "{left}");
+        assert_eq!(keeper.does(&["revoke", "client", "app"], "").lines().count(), 10);
+        keeper.does(&["grant", "client", "app", "--groups", "hall"], "");
         let explained = keeper.call(&["acl", "explain", "lamp", "publish", "TNG/lamp/LC/ON"], "");
         assert_eq!(explained.code, 0);
         assert!(
@@ -169,8 +176,15 @@ fn what_is_granted_is_there_once_and_goes_again(database: &Database) {
         assert_eq!(keeper.does(&["revoke", "device", "lamp", "--dry-run"], "").lines().count(), 7);
         assert_eq!(keeper.does(&["acl", "ls", "lamp"], "").lines().count(), 7);
         assert_eq!(keeper.does(&["revoke", "device", "lamp"], "").lines().count(), 7);
-        assert_eq!(keeper.does(&["revoke", "device", "lamp"], ""), "lamp has none of these rows\n");
+        let none = "lamp has none of these rows; twinmgr acl ls lamp lists those that it has\n";
+        assert_eq!(keeper.does(&["revoke", "device", "lamp"], ""), none);
         assert_eq!(keeper.does(&["acl", "ls", "lamp"], ""), "no row of mqtt_acl names lamp\n");
+        let everybody = keeper.call(&["grant", "device", "$all"], "");
+        assert_eq!(everybody.code, 64);
+        assert!(
+            everybody.err.contains("it stands for everybody, and is nobody's name"),
+            "{everybody:?}"
+        );
         let conf = keeper.does(&["acl", "export", "emqx-file"], "");
         assert!(
             conf.starts_with("{allow, {username, \"app\"}, subscribe, [\"TNG/app/TPC/RES/#\"]}.\n"),
@@ -241,6 +255,36 @@ fn users_come_and_go_with_their_rows(database: &Database) {
     let err = "twinmgr: lamp is no user, and no row of mqtt_acl names it\n";
     assert_eq!((said.code, said.err.as_str()), (64, err));
     assert_eq!(keeper.does(&["acl", "ls"], ""), "no row of mqtt_acl names anybody\n");
+}
+
+#[test]
+fn an_export_is_whole_or_not_at_all_and_nobody_else_s_file_is_written() {
+    let keeper = Keeper::new(&Database::Sqlite);
+    keeper.user("lamp", "secret");
+    keeper.does(&["grant", "device", "lamp"], "");
+    let folder = keeper.folder.path().join("out");
+    keeper.export(&folder);
+    let mode = |file: &str| fs::metadata(folder.join(file)).unwrap().mode() & 0o777;
+    assert_eq!((mode("acl"), mode("passwords")), (0o600, 0o600));
+    // Its owner and mode stay; a link in its place is replaced, and not followed.
+    fs::set_permissions(folder.join("acl"), fs::Permissions::from_mode(0o640)).unwrap();
+    let victim = keeper.folder.path().join("victim");
+    fs::write(&victim, "mine").unwrap();
+    fs::remove_file(folder.join("passwords")).unwrap();
+    std::os::unix::fs::symlink(&victim, folder.join("passwords")).unwrap();
+    keeper.export(&folder);
+    assert_eq!(fs::read_to_string(&victim).unwrap(), "mine");
+    assert_eq!((mode("acl"), mode("passwords")), (0o640, 0o600));
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 2);
+    // What cannot be denied is not left out.
+    let before = fs::read_to_string(folder.join("acl")).unwrap();
+    let deny = "INSERT INTO mqtt_acl (allow, ipaddr, access, topic) VALUES (0, '10.0.0.9', 3, '#')";
+    Direct::to(&keeper.url).execute(deny, deny);
+    keeper.does(&["grant", "member", "lamp", "hall"], "");
+    let said = keeper.call(&["acl", "export", "mosquitto", folder.to_str().unwrap()], "");
+    assert_eq!(said.code, 64);
+    assert!(said.err.ends_with(": mosquitto knows no addresses\n"), "{said:?}");
+    assert_eq!(fs::read_to_string(folder.join("acl")).unwrap(), before);
 }
 
 /// A mosquitto that reads what was exported.
@@ -338,6 +382,23 @@ fn a_site_under_default_deny_works_and_everything_else_is_refused(database: &Dat
         let refused = attic.set(json!({"on": true})).await.unwrap_err();
         assert!(matches!(refused, ClientError::Refused(_)), "{refused}");
     });
+    // An application may have any client id, and the manager's health one of its own.
+    let twinctl = Command::new(env!("CARGO_BIN_EXE_twinctl"))
+        .args(["get", "hall-lamp"])
+        .env_clear()
+        .envs([("MQTT_USER", "app"), ("MQTT_PASSWD", "of app"), ("MQTT_PORT", &port.to_string())])
+        .output()
+        .unwrap();
+    assert!(twinctl.status.success(), "{twinctl:?}");
+    let health = Command::new(env!("CARGO_BIN_EXE_twinmgr"))
+        .arg("health")
+        .env_clear()
+        .envs([("MQTT_USER", "mgr"), ("MQTT_PASSWD", "of mgr"), ("MQTT_PORT", &port.to_string())])
+        .env("TWIN_DATA_DIR", keeper.folder.path())
+        .output()
+        .unwrap();
+    assert!(health.status.success(), "{health:?}");
+
     let mut lamp = guarded.connect("hall-lamp");
     for topic in [
         "TNG/lamp/STATE/UPD",
@@ -472,7 +533,8 @@ fn explain_agrees_with_what_mosquitto_does() {
     keeper.does(&["grant", "client", "app", "--groups", "hall", "--things", "lamp"], "");
     for sql in [
         "INSERT INTO mqtt_acl (allow, username, access, topic) VALUES (1, 'watcher', 3, '#')",
-        "INSERT INTO mqtt_acl (allow, username, access, topic) VALUES (0, 'lamp', 3, 'GRP/attic/#')",
+        "INSERT INTO mqtt_acl (id, allow, username, access, topic) VALUES (-2, 0, 'lamp', 3, 'TNG/lamp/TPC/a/#')",
+        "INSERT INTO mqtt_acl (id, allow, username, access, topic) VALUES (-1, 0, '$all', 3, 'TNG/app/TPC/RES/#')",
         "INSERT INTO mqtt_acl (allow, username, access, topic) VALUES (1, '$all', 1, 'GRP/news/TPC/#')",
         "INSERT INTO mqtt_acl (allow, username, access, topic) VALUES (1, '$all', 2, 'TNG/%u/TPC/NOTE')",
     ] {

@@ -16,7 +16,9 @@ use super::{
     settle::Settled,
 };
 use crate::{
-    mqtt::{Got, HangUp, Heard, Letter, Runner, Subscribe, Unsubscribe, Version, Wire, Withdraw},
+    mqtt::{
+        Access, Got, HangUp, Heard, Letter, Runner, Subscribe, Unsubscribe, Version, Wire, Withdraw,
+    },
     protocol::{ThingId, ThingTopic, Topic, TwinUpdate},
 };
 
@@ -26,6 +28,8 @@ const AGAIN: Duration = Duration::from_millis(500);
 /// Who asks for a client.
 pub(super) struct Desk {
     id: ThingId,
+    /// Where this client is answered by MQTT 5.
+    answers: String,
     version: Version,
     /// By this a token is one of this start: an answer to one before is for nobody.
     start: u64,
@@ -67,14 +71,21 @@ enum Of {
 }
 
 impl Desk {
-    pub(super) fn new(id: ThingId, version: Version, wire: Addr<Wire>, runner: Runner) -> Self {
+    pub(super) fn new(
+        id: ThingId,
+        answers: String,
+        version: Version,
+        wire: Addr<Wire>,
+        runner: Runner,
+    ) -> Self {
         let mut listening = Listening::default();
         if version == Version::V5 {
             // For good, so that nobody else ends it. The wire subscribes to it from the outset.
-            listening.hold_for_question(0, Self::answers(&id));
+            listening.hold_for_question(0, answers.clone());
         }
         Self {
             id,
+            answers,
             version,
             start: fastrand::u64(..),
             wire,
@@ -95,9 +106,15 @@ impl Desk {
         }
     }
 
-    /// The filter for what this client is answered by MQTT 5.
-    pub(super) fn answers(id: &ThingId) -> String {
-        format!("TNG/{id}/TPC/RES/TWIN")
+    /// Where a client is answered by MQTT 5: below its user name, for that is what rights are given to, and it may have many
+    /// client ids; or else below its client id.
+    pub(super) fn answers(access: &Access) -> String {
+        let user = access.user.as_deref().and_then(|user| user.parse::<ThingId>().ok());
+        let id = &access.client_id;
+        match user.filter(|user| user != id) {
+            Some(user) => format!("TNG/{user}/TPC/RES/{id}"),
+            None => format!("TNG/{id}/TPC/RES/TWIN"),
+        }
     }
 
     fn next_number(&mut self) -> u64 {
@@ -111,7 +128,7 @@ impl Desk {
         let token = format!("{}/{:x}/{number}", self.id, self.start);
         payload.insert("query".to_owned(), Value::from(token.as_str()));
         let answer_to =
-            (self.version == Version::V5).then(|| (Self::answers(&self.id), token.into_bytes()));
+            (self.version == Version::V5).then(|| (self.answers.clone(), token.into_bytes()));
         Letter {
             number,
             topic,
@@ -347,7 +364,7 @@ impl Desk {
 
     fn hear(&mut self, got: &Got, ctx: &mut Context<Self>) {
         let is_answer = match self.version {
-            Version::V5 => got.topic == Self::answers(&self.id),
+            Version::V5 => got.topic == self.answers,
             Version::V3 => got.topic.ends_with("/TWIN/RES"),
         };
         if is_answer {

@@ -36,7 +36,8 @@
 //! By MQTT 5, which is the default, a request carries a response topic of the client's own and correlation data; by
 //! MQTT 3.1.1 its `query`, and the client listens on the twin's own topic for the answer. What it has to be allowed to
 //! do by the broker: publish to `TNG/<id>/TWIN/GET`, `SET` and `DEL` of the things it works with, subscribe to their
-//! `TWIN/UPD`, the same with `GRP/<group>`, and subscribe to `TNG/<itself>/TPC/RES/#`, or, by MQTT 3.1.1, to
+//! `TWIN/UPD`, the same with `GRP/<group>`, and subscribe to `TNG/<user name>/TPC/RES/<client id>`, or without a user name
+//! to `TNG/<client id>/TPC/RES/TWIN`; or, by MQTT 3.1.1, to
 //! `TNG/<id>/TWIN/RES` and `GRP/<group>/TWIN/RES`.
 
 mod ask;
@@ -187,17 +188,17 @@ impl Client {
     /// # Errors
     /// As [`Self::connect`].
     pub fn connect_on(access: Access, runner: &Runner) -> Result<Self, ClientError> {
-        let id = access.client_id.clone();
+        let (id, answers) = (access.client_id.clone(), Desk::answers(&access));
         let filters = match access.version {
             Version::V3 => Vec::new(),
-            Version::V5 => vec![Desk::answers(&id)],
+            Version::V5 => vec![answers.clone()],
         };
         check_access(&access, &filters)?;
         let (stay, of, version) = (runner.clone(), id.clone(), access.version);
         let desk = runner.call(move || {
             Desk::create(|ctx| {
                 let wire = Wire::open(access, Role::Client, filters, ctx.address().recipient());
-                Desk::new(of, version, wire, stay)
+                Desk::new(of, answers, version, wire, stay)
             })
         })?;
         Ok(Self { handle: Arc::new(Handle { id, desk }), patience: PATIENCE })

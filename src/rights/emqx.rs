@@ -38,17 +38,40 @@ fn rule(row: &Row) -> Option<String> {
         Action::Subscribe => "subscribe",
         Action::All => "all",
     };
-    let by_client = row.client_id.as_deref().is_some_and(|name| !name.is_empty());
-    let who = match row.name()? {
-        EVERYBODY => "all".to_owned(),
-        name if by_client => format!("{{clientid, {}}}", quoted(name)),
-        name => format!("{{username, {}}}", quoted(name)),
+    let term = |what: &str, value: &Option<String>| match value.as_deref() {
+        None | Some("" | EVERYBODY) => None,
+        Some(value) => Some(format!("{{{what}, {}}}", quoted(value))),
+    };
+    let all = [&row.client_id, &row.username].into_iter().flatten().any(|name| name == EVERYBODY);
+    let terms: Vec<String> = [
+        term("clientid", &row.client_id),
+        term("username", &row.username),
+        term("ipaddr", &row.address),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let who = match terms.as_slice() {
+        [] if all => "all".to_owned(),
+        [] => return None,
+        [one] => one.clone(),
+        several => format!("{{'and', [{}]}}", several.join(", ")),
     };
     let topic = match row.topic.strip_prefix("eq ") {
         Some(topic) => format!("{{eq, {}}}", quoted(topic)),
-        None => quoted(&row.topic.replace("%c", "${clientid}").replace("%u", "${username}")),
+        None => quoted(&with_places(&row.topic)),
     };
     Some(format!("{{{permission}, {who}, {action}, [{topic}]}}.\n"))
+}
+
+/// The places for a name in EMQX 5's words.
+fn with_places(filter: &str) -> String {
+    let level = |level| match level {
+        "%c" => "${clientid}",
+        "%u" => "${username}",
+        other => other,
+    };
+    filter.split('/').map(level).collect::<Vec<_>>().join("/")
 }
 
 /// A string of Erlang's.
@@ -74,6 +97,19 @@ mod tests {
         let (client_id, username, topic) = (name(client), name(user), topic.to_owned());
         let action = Some(Action::All);
         Row { id, allows: Some(id % 2 == 1), action, client_id, username, address: None, topic }
+    }
+
+    #[test]
+    fn whom_a_row_names_together_and_from_where_is_kept() {
+        let mut both = row(1, "c", "u", "x%cy/%u");
+        both.address = Some("10.0.0.9".to_owned());
+        let mut from = row(2, "", "", "x");
+        from.address = Some("10.0.0.9".to_owned());
+        assert_eq!(
+            acl_conf(&[both, from]),
+            "{allow, {'and', [{clientid, \"c\"}, {username, \"u\"}, {ipaddr, \"10.0.0.9\"}]}, all, \
+             [\"x%cy/${username}\"]}.\n{deny, {ipaddr, \"10.0.0.9\"}, all, [\"x\"]}.\n{deny, all}.\n"
+        );
     }
 
     #[test]

@@ -24,17 +24,80 @@ pub(super) fn covers(row: &str, asked: &str, name: &str) -> bool {
     own.len() == levels.len()
 }
 
-/// The places for a name, in either version's words, when they are a whole level.
-fn filled(level: &str, name: &str) -> String {
-    match level {
-        "%c" | "%u" | "${clientid}" | "${username}" => name.to_owned(),
-        other => other.to_owned(),
+/// Whether some topic is covered by both.
+pub(super) fn intersect(one: &str, other: &str) -> bool {
+    let levels = |filter: &str| -> Vec<String> {
+        filter.strip_prefix("eq ").unwrap_or(filter).split('/').map(str::to_owned).collect()
+    };
+    let (one, other) = (levels(one), levels(other));
+    for place in 0.. {
+        match (one.get(place).map(String::as_str), other.get(place).map(String::as_str)) {
+            (Some("#"), _) | (_, Some("#")) | (None, None) => return true,
+            (Some("+"), Some(_)) | (Some(_), Some("+")) => {}
+            (Some(one), Some(other)) if one == other => {}
+            _ => return false,
+        }
     }
+    false
+}
+
+/// Whether this can be a filter that a broker takes, written on a line.
+pub(super) fn is_filter(filter: &str) -> bool {
+    let last = filter.split('/').count();
+    let mut levels = filter.split('/').enumerate();
+    (1..=65_535).contains(&filter.len())
+        && filter.trim() == filter
+        && !filter.contains(char::is_control)
+        && levels.all(|(place, level)| match level {
+            "+" => true,
+            "#" => place + 1 == last,
+            _ => !level.contains(['+', '#']),
+        })
+}
+
+/// Whether a level is a place for the name of whoever asks, in either version's words.
+pub(super) fn is_place(level: &str) -> bool {
+    matches!(level, "%c" | "%u" | "${clientid}" | "${username}")
+}
+
+/// The filter with what stands in the places for a name.
+pub(super) fn filled_in(filter: &str, name: &str) -> String {
+    filter.split('/').map(|level| filled(level, name)).collect::<Vec<_>>().join("/")
+}
+
+fn filled(level: &str, name: &str) -> String {
+    if is_place(level) { name.to_owned() } else { level.to_owned() }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn filters_meet_where_some_topic_is_in_both() {
+        for (one, other, is) in [
+            ("TNG/+/LC/ON", "TNG/door/#", true),
+            ("TNG/a/LC/ON", "TNG/b/#", false),
+            ("a/+", "a/b/c", false),
+            ("a/#", "a", true),
+            ("#", "x", true),
+            ("a/+/c", "a/b/+", true),
+            ("eq a/b", "a/+", true),
+        ] {
+            assert_eq!(intersect(one, other), is, "{one} {other}");
+            assert_eq!(intersect(other, one), is, "{other} {one}");
+        }
+        for (filter, is) in [
+            ("a/+/#", true),
+            ("", false),
+            ("a/#/b", false),
+            ("a+", false),
+            (" a", false),
+            ("a\nb", false),
+        ] {
+            assert_eq!(is_filter(filter), is, "{filter:?}");
+        }
+    }
 
     #[test]
     fn a_filter_covers_what_is_at_or_below_it() {

@@ -50,6 +50,33 @@ impl Right {
 }
 
 impl Role {
+    /// Whether a row with this filter is one that a client has, whatever it was granted, and whether it is the one by which it
+    /// is answered.
+    ///
+    /// ```
+    /// use twinthing::rights::Role;
+    ///
+    /// let app = "app".parse()?;
+    /// assert_eq!(Role::is_of_client(&app, "GRP/hall/TWIN/SET"), Some(false));
+    /// assert_eq!(Role::is_of_client(&app, "TNG/app/TPC/RES/#"), Some(true));
+    /// assert_eq!(Role::is_of_client(&app, "TNG/app/LC/ON"), None);
+    /// # Ok::<(), twinthing::protocol::IdError>(())
+    /// ```
+    #[must_use]
+    pub fn is_of_client(id: &ThingId, filter: &str) -> Option<bool> {
+        if filter == format!("TNG/{id}/TPC/RES/#") {
+            return Some(true);
+        }
+        let (kind, rest) = filter.split_once('/')?;
+        let (_, levels) = rest.split_once('/')?;
+        let is_it = match kind {
+            "GRP" => OF_GROUP.contains(&levels),
+            "TNG" => ASKED.contains(&levels) || HEARD.contains(&levels),
+            _ => false,
+        };
+        is_it.then_some(false)
+    }
+
     /// By what its rows name whoever has it, where the table has both.
     ///
     /// ```
@@ -89,6 +116,13 @@ impl Role {
     }
 }
 
+/// What a client publishes of a thing.
+const ASKED: [&str; 4] = ["TWIN/GET", "TWIN/SET", "TWIN/DEL", "TPC/PING"];
+/// What it hears of one; TWIN/DEL, when somebody has a twin forgotten.
+const HEARD: [&str; 5] = ["TWIN/UPD", "TWIN/RES", "TWIN/DEL", "LC/+", "TPC/PONG"];
+/// What it does with a group.
+const OF_GROUP: [&str; 3] = ["TWIN/GET", "TWIN/SET", "TWIN/RES"];
+
 fn device(id: &ThingId) -> Vec<Right> {
     let own = |levels: &str| format!("TNG/{id}/{levels}");
     let mut rights: Vec<_> = ["LC/ON", "LC/OFF", "STATE/UPD"]
@@ -122,8 +156,13 @@ fn manager(id: &ThingId) -> Vec<Right> {
     rights.extend(told.map(|topic| Right::new(Action::Publish, topic)));
     // What `twinmgr health` asks, under a client id of its own and the manager's user name.
     rights.push(Right::new(Action::Publish, "TNG/+/TWIN/GET"));
-    let heard =
-        ["TNG/+/TWIN/UPD".to_owned(), "TNG/+/TWIN/RES".to_owned(), format!("TNG/{id}/TPC/PONG")];
+    let heard = [
+        "$SYS/broker/version".to_owned(),
+        "$SYS/broker/publish/messages/dropped".to_owned(),
+        "TNG/+/TWIN/UPD".to_owned(),
+        "TNG/+/TWIN/RES".to_owned(),
+        format!("TNG/{id}/TPC/PONG"),
+    ];
     rights.extend(heard.map(|topic| Right::new(Action::Subscribe, topic)));
     rights
 }
@@ -144,11 +183,8 @@ fn client(
     let all = all_things.then_some("+");
     for thing in things.iter().map(ThingId::as_str).chain(all) {
         let of = |levels: &str| format!("TNG/{thing}/{levels}");
-        let asked = ["TWIN/GET", "TWIN/SET", "TWIN/DEL", "TPC/PING"];
-        rights.extend(asked.map(|levels| Right::new(Action::Publish, of(levels))));
-        // TWIN/DEL, to hear when somebody has a twin forgotten.
-        let heard = ["TWIN/UPD", "TWIN/RES", "TWIN/DEL", "LC/+", "TPC/PONG"];
-        rights.extend(heard.map(|levels| Right::new(Action::Subscribe, of(levels))));
+        rights.extend(ASKED.map(|levels| Right::new(Action::Publish, of(levels))));
+        rights.extend(HEARD.map(|levels| Right::new(Action::Subscribe, of(levels))));
     }
     rights
 }

@@ -38,7 +38,9 @@ impl Verdict {
     }
 }
 
-/// The first row, in order of id, that names who asks, is about what is asked, and allows or denies, decides.
+/// The first row, in order of id, that names who asks, is about what is asked, and allows or denies, decides. A row with
+/// both a client id and a user name is for whoever has both; one with an address is passed over. Of a shared subscription
+/// (`$share/<name>/<filter>`) it is the filter that counts.
 ///
 /// ```
 /// use twinthing::rights::{Action, Ask, Row, Verdict, verdict};
@@ -58,17 +60,23 @@ impl Verdict {
 /// ```
 #[must_use]
 pub fn verdict(rows: &[Row], ask: &Ask<'_>) -> Verdict {
+    let shared = ask.topic.strip_prefix("$share/").and_then(|rest| rest.split_once('/'));
+    let topic = shared.map_or(ask.topic, |(_, filter)| filter);
     let decides = |row: &&Row| {
-        let names = |name: &Option<String>, own: &str| {
-            name.as_deref()
-                .is_some_and(|name| !name.is_empty() && (name == own || name == EVERYBODY))
+        let names = |name: &Option<String>, own: &str| match name.as_deref() {
+            None | Some("") => None,
+            Some(name) => Some(name == own || name == EVERYBODY),
         };
         let is_about_asker =
-            names(&row.client_id, ask.client_id) || names(&row.username, ask.username);
+            match (names(&row.client_id, ask.client_id), names(&row.username, ask.username)) {
+                (None, None) => false,
+                (one, other) => one.unwrap_or(true) && other.unwrap_or(true),
+            };
         row.allows.is_some()
+            && row.address.as_deref().is_none_or(str::is_empty)
             && is_about_asker
             && row.action.is_some_and(|action| action.covers(ask.action))
-            && covers(&row.topic, ask.topic, ask.client_id)
+            && covers(&row.topic, topic, ask.client_id)
     };
     match rows.iter().filter(decides).min_by_key(|row| row.id) {
         None => Verdict::Unknown,
@@ -104,6 +112,7 @@ mod tests {
             }
         };
         assert_eq!([of("x/secret"), of("x/y"), of("x/y/z"), of("y")], [-1, 2, 3, 0]);
+        assert_eq!(of("$share/us/x/y"), 2);
     }
 
     #[test]
@@ -112,7 +121,12 @@ mod tests {
         half.allows = None;
         let mut neither = row(2, true, "me", "x");
         neither.action = None;
+        let mut from = row(4, true, "me", "x");
+        from.address = Some("10.0.0.1".to_owned());
+        let mut both = row(5, true, "me", "x");
+        both.client_id = Some("other".to_owned());
         let ask = Ask { client_id: "me", username: "me", action: Action::Publish, topic: "x" };
+        assert_eq!(verdict(&[from, both], &ask), Verdict::Unknown);
         assert_eq!(verdict(&[half, neither, row(3, true, "", "x")], &ask), Verdict::Unknown);
     }
 }

@@ -80,7 +80,8 @@ pub fn grant(
     })
 }
 
-/// Removes the rows that this role has, and nothing that only looks alike.
+/// Removes the rows that this role has, and nothing that only looks alike. Of a client for whom no groups and things are
+/// named it is all that a client may have; the row by which it is answered goes with the last of them.
 ///
 /// # Errors
 /// [`StoreError`], as for [`rows`].
@@ -91,11 +92,35 @@ pub fn revoke(
     is_dry: bool,
 ) -> Result<Changes, StoreError> {
     let (id, unwanted, by) = (id.clone(), role.rights(id), role.by());
+    // Whether all of it is meant.
+    let of_client = match role {
+        Role::Client { groups, things, all_things } => {
+            Some(groups.is_empty() && things.is_empty() && !all_things)
+        }
+        Role::Device | Role::Member(_) | Role::Manager => None,
+    };
     transaction(target, move |db| {
         let by = acl::names_by(db, by)?;
         let rows = acl::all(db)?;
         let is_it = |row: &Row| unwanted.iter().any(|right| is_row_of(row, by, &id, right));
-        let removed: Vec<Row> = rows.into_iter().filter(is_it).collect();
+        let mut removed: Vec<Row> = rows.iter().filter(|row| is_it(row)).cloned().collect();
+        if let Some(all) = of_client {
+            let is_own = |row: &&Row| {
+                let right = row.action.map(|action| Right { action, topic: row.topic.clone() });
+                right.is_some_and(|right| is_row_of(row, by, &id, &right))
+            };
+            let kind = |row: &Row| Role::is_of_client(&id, &row.topic);
+            let own: Vec<&Row> =
+                rows.iter().filter(is_own).filter(|row| kind(row).is_some()).collect();
+            let goes = |row: &Row| all || removed.iter().any(|removed| removed.id == row.id);
+            let is_last = own.iter().all(|row| kind(row) == Some(true) || goes(row));
+            let gone: Vec<Row> = own
+                .into_iter()
+                .filter(|row| if kind(row) == Some(true) { is_last } else { goes(row) })
+                .cloned()
+                .collect();
+            removed = gone;
+        }
         if !is_dry {
             removed.iter().try_for_each(|row| acl::delete(db, row.id))?;
         }

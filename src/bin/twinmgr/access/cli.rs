@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, path::PathBuf};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use twinthing::{
     protocol::{GroupName, ThingId},
-    rights::{Action, Hash, Role},
+    rights::{Action, EVERYBODY, Hash, Role},
 };
 
 use super::{Access, Password};
@@ -167,7 +167,13 @@ fn acl() -> Command {
 }
 
 fn id() -> Arg {
-    Arg::new("ID").required(true).value_parser(value_parser!(ThingId)).help("The user name, and id")
+    let somebody = |text: &str| match text.parse::<ThingId>() {
+        Ok(id) if id.as_str() == EVERYBODY => {
+            Err("it stands for everybody, and is nobody's name".to_owned())
+        }
+        other => other.map_err(|error| error.to_string()),
+    };
+    Arg::new("ID").required(true).value_parser(somebody).help("The user name, and id")
 }
 
 fn group() -> Arg {

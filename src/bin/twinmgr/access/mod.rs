@@ -69,7 +69,11 @@ pub(crate) fn deal_with(what: &Access, target: &Target) -> Result<ExitCode, Fail
         Access::Users => users(target),
         Access::Grant { id, role, is_dry } => {
             let changes = store::grant(target, id, role, *is_dry)?;
-            granted(id, &changes, *is_dry)
+            granted(id, &changes, *is_dry)?;
+            if !is_dry {
+                held_back(target, id, role)?;
+            }
+            Ok(ExitCode::SUCCESS)
         }
         Access::Revoke { id, role, is_dry } => {
             let changes = store::revoke(target, id, role, *is_dry)?;
@@ -214,9 +218,28 @@ fn granted(id: &ThingId, changes: &Changes, is_dry: bool) -> Result<ExitCode, Fa
     print(&text).map(|()| ExitCode::SUCCESS)
 }
 
+/// Says which of a role's rights a row before them denies all the same.
+fn held_back(target: &Target, id: &ThingId, role: &Role) -> Result<(), Failure> {
+    let rows = store::rows(target)?;
+    for right in role.rights(id) {
+        let ask = Ask {
+            client_id: id.as_str(),
+            username: id.as_str(),
+            action: right.action,
+            topic: &right.topic,
+        };
+        if let Verdict::Denied(row) = verdict(&rows, &ask) {
+            print(&format!("denied all the same by row {}: {row}\n", row.id))?;
+        }
+    }
+    Ok(())
+}
+
 fn revoked(id: &ThingId, changes: &Changes, is_dry: bool) -> Result<ExitCode, Failure> {
     if changes.removed.is_empty() {
-        return print(&format!("{id} has none of these rows\n")).map(|()| ExitCode::SUCCESS);
+        let text =
+            format!("{id} has none of these rows; twinmgr acl ls {id} lists those that it has\n");
+        return print(&text).map(|()| ExitCode::SUCCESS);
     }
     let done = if is_dry { "would remove" } else { "removed" };
     print(&lines(done, &changes.removed)).map(|()| ExitCode::SUCCESS)
@@ -247,6 +270,14 @@ fn explain(
 ) -> Result<ExitCode, Failure> {
     let rows = store::rows(target)?;
     let ask = Ask { client_id: id.as_str(), username: id.as_str(), action, topic };
+    let is_super =
+        store::users(target)?.iter().any(|user| user.is_superuser && user.name == id.as_str());
+    if is_super {
+        print(&format!(
+            "allowed: {id} is a superuser, of whom EMQX asks no row; mosquitto knows none\n"
+        ))?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let verdict = verdict(&rows, &ask);
     let text = match &verdict {
         Verdict::Allowed(row) => format!("allowed by row {}: {row}\n", row.id),
@@ -264,7 +295,11 @@ fn explain(
 
 /// Writes what mosquitto is to read. Each file is there whole, the old one or the new one.
 fn mosquitto(target: &Target, folder: &Path) -> Result<ExitCode, Failure> {
-    let (acl, left_out) = acl_file(&store::rows(target)?);
+    let (acl, left_out) = acl_file(&store::rows(target)?).map_err(|rows| {
+        let rows: Vec<_> = rows.iter().map(ToString::to_string).collect();
+        let why = "nothing was written: mosquitto cannot be told to deny what these rows deny";
+        Failure::Usage(format!("{why}\n{}", rows.join("\n")))
+    })?;
     let (passwords, unwritable): (Vec<_>, Vec<_>) = store::mosquitto_passwords(target)?
         .into_iter()
         // It ends the name in that file.
@@ -276,6 +311,7 @@ fn mosquitto(target: &Target, folder: &Path) -> Result<ExitCode, Failure> {
     let without = users.iter().filter(|user| !has_one(&user.name));
     let failed = |error: io::Error| Failure::Start(format!("{}: {error}", folder.display()));
     fs::create_dir_all(folder).map_err(failed)?;
+    let folder = &fs::canonicalize(folder).map_err(failed)?;
     let lines: String = passwords.iter().map(|(name, hash)| password_line(name, hash)).collect();
     let (acl_path, password_path) = (folder.join("acl"), folder.join("passwords"));
     replace(&password_path, &lines).map_err(failed)?;
@@ -301,20 +337,39 @@ fn mosquitto(target: &Target, folder: &Path) -> Result<ExitCode, Failure> {
         );
     }
     for row in &left_out {
-        text += &format!("left out: {row}\n");
+        text += &format!("not as it stands: {row}\n");
     }
     print(&text)?;
     let is_whole = left_out.is_empty() && unwritable.is_empty();
     Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Only its owner reads it: hashes of passwords are in one of them.
+/// Whoever could read the old one can read the new one, and nobody else: hashes of passwords are in one of them.
 fn replace(path: &Path, text: &str) -> io::Result<()> {
-    use std::os::unix::fs::OpenOptionsExt;
-    let new = path.with_extension("new");
-    let mut file =
-        fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&new, path)
+    use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let old = fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file);
+    let mode = old.as_ref().map_or(0o600, |old| old.mode() & 0o640);
+    let owner = match old {
+        Some(old) => old,
+        None => fs::metadata(folder)?,
+    };
+    // A name that nobody can have prepared, and that is not followed.
+    let new = folder.join(format!(".{:016x}.new", fastrand::u64(..)));
+    let mut file = fs::File::options().write(true).create_new(true).mode(0o600).open(&new)?;
+    let mut write = || {
+        file.write_all(text.as_bytes())?;
+        let own = file.metadata()?;
+        if (own.uid(), own.gid()) != (owner.uid(), owner.gid()) {
+            fchown(&file, Some(owner.uid()), Some(owner.gid()))?;
+        }
+        file.set_permissions(fs::Permissions::from_mode(mode))?;
+        file.sync_all()?;
+        fs::rename(&new, path)?;
+        fs::File::open(folder)?.sync_all()
+    };
+    write().inspect_err(|_| {
+        // It may be in place already.
+        fs::remove_file(&new).unwrap_or_default();
+    })
 }
