@@ -125,6 +125,26 @@ impl Hash {
         }
     }
 
+    /// Whether a hash may be of this kind, by its form.
+    ///
+    /// ```
+    /// use twinthing::rights::Hash;
+    ///
+    /// let hashed = Hash::Sha256Suffix.of("secret")?;
+    /// assert!(Hash::Sha256Suffix.may_be(&hashed.hash) && !Hash::Bcrypt.may_be(&hashed.hash));
+    /// # Ok::<(), twinthing::rights::HashError>(())
+    /// ```
+    #[must_use]
+    pub fn may_be(self, hash: &str) -> bool {
+        let is_hex =
+            |digits| hash.len() == digits && hash.chars().all(|digit| digit.is_ascii_hexdigit());
+        match self {
+            Self::Bcrypt => hash.len() == 60 && hash.starts_with("$2"),
+            Self::Sha256Prefix | Self::Sha256Suffix | Self::Pbkdf2Sha256 => is_hex(64),
+            Self::Pbkdf2Sha512 => is_hex(128),
+        }
+    }
+
     /// The hash with this salt, for those that take any text.
     fn salted(self, password: &str, salt: &str) -> Result<String, HashError> {
         let derived = |digest, bytes| -> Result<String, HashError> {

@@ -59,8 +59,8 @@ pub use look::{groups, members};
 pub use start::{migrate, start};
 pub use target::{Target, TargetError};
 pub use users::{
-    Changes, User, add_user, grant, mosquitto_passwords, remove_user, revoke, rows, set_password,
-    users,
+    Changes, User, add_user, grant, mosquitto_passwords, others_hashes, remove_user, revoke, rows,
+    set_password, users,
 };
 
 /// Has a twin committed. Of several for one twin the last one counts, and answers for all before it.

@@ -177,6 +177,33 @@ struct Found {
     mosquitto: Option<i64>,
 }
 
+/// The hashes of others than this one, a hundred at the most: EMQX verifies all users in one way.
+///
+/// # Errors
+/// [`StoreError`]
+pub fn others_hashes(target: &Target, id: &ThingId) -> Result<Vec<String>, StoreError> {
+    #[derive(QueryableByName)]
+    struct Kept {
+        #[diesel(sql_type = Text)]
+        hash: String,
+    }
+    let id = id.clone();
+    work(target, move |db, _| {
+        let column = password_column(db).map_err(Fail::Query)?;
+        let sql = format!(
+            "SELECT {column} AS hash FROM mqtt_user WHERE {column} IS NOT NULL AND {} <> ? LIMIT 100",
+            exact(db)
+        );
+        let query = sql_query(sql).bind::<Text, _>(id.as_str());
+        let kept: Vec<Kept> = match db {
+            Db::MySql(db) => query.load(db),
+            Db::Sqlite(db) => query.load(db),
+        }
+        .map_err(Fail::Query)?;
+        Ok(kept.into_iter().map(|kept| kept.hash).collect())
+    })
+}
+
 /// Lets one connect: whether it was not there before. If it was, nothing is changed.
 ///
 /// # Errors

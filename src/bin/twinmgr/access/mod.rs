@@ -111,7 +111,12 @@ fn put(
         Password::Made => format!("its password, which is not shown again: {text}\n"),
         Password::Asked | Password::File(_) => String::new(),
     };
-    print(&format!("{id} {done}; EMQX verifies it by {hash}\n{made}"))?;
+    print(&format!("{id} {done}; for an EMQX that verifies by {hash}\n{made}"))?;
+    let others = store::others_hashes(target, id)?;
+    if !others.is_empty() && !others.iter().any(|other| hash.may_be(other)) {
+        let note = "the passwords of the other users are hashed in another way, and EMQX verifies all in one: see --hash";
+        print(&format!("{note}\n"))?;
+    }
     if is_new {
         print(&format!("what it may do: twinmgr grant device {id}, or another role\n"))?;
     }
