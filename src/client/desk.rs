@@ -1,5 +1,9 @@
 //! The actor that keeps the requests of a client until they are answered, and passes on what is listened to.
 
+mod answering;
+mod asked;
+mod timer;
+
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     time::{Duration, Instant},
@@ -7,23 +11,18 @@ use std::{
 
 use actix::prelude::*;
 use serde_json::{Map, Value};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
+pub(super) use self::asked::{Ask, Close, Connected, Leave, Listen, LookAt, Publish, Wake};
 use super::{
     ClientError,
-    listening::{Listening, Note, Ready, Verdict},
-    question::{Answer, FOREVER, Left, Pending, Question, Verb},
-    settle::Settled,
+    listening::{Listening, Verdict},
+    question::{Answer, Left, Pending, Verb},
 };
 use crate::{
-    mqtt::{
-        Access, Got, HangUp, Heard, Letter, Runner, Subscribe, Unsubscribe, Version, Wire, Withdraw,
-    },
-    protocol::{ThingId, ThingTopic, Topic, TwinUpdate},
+    mqtt::{Access, Heard, Letter, Runner, Unsubscribe, Version, Wire, Withdraw},
+    protocol::ThingId,
 };
-
-/// How long until a GET is repeated that came before a SET was done: by MQTT 3.1.1 only.
-const AGAIN: Duration = Duration::from_millis(500);
 
 /// Who asks for a client.
 pub(super) struct Desk {
@@ -145,62 +144,6 @@ impl Desk {
             return None;
         }
         number.parse().ok()
-    }
-
-    /// Something of this number has to be looked at then.
-    fn look_then(&mut self, when: Instant, number: u64, ctx: &mut Context<Self>) {
-        self.due.insert((when, number));
-        self.set_timer(ctx);
-    }
-
-    fn set_timer(&mut self, ctx: &mut Context<Self>) {
-        let Some((first, _)) = self.due.first().copied() else { return };
-        match self.timer.take() {
-            Some((when, timer)) if when <= first => self.timer = Some((when, timer)),
-            Some((_, timer)) => {
-                ctx.cancel_future(timer);
-                self.start_timer(first, ctx);
-            }
-            None => self.start_timer(first, ctx),
-        }
-    }
-
-    fn start_timer(&mut self, when: Instant, ctx: &mut Context<Self>) {
-        let wait = when.saturating_duration_since(Instant::now());
-        let timer = ctx.run_later(wait.min(FOREVER), |desk, ctx| {
-            desk.timer = None;
-            let now = Instant::now();
-            while let Some((when, number)) = desk.due.first().copied()
-                && when <= now
-            {
-                desk.due.pop_first();
-                desk.look(number, now, ctx);
-            }
-            desk.set_timer(ctx);
-        });
-        self.timer = Some((when, timer));
-    }
-
-    /// Its time has come: it is given up, or asked again.
-    fn look(&mut self, number: u64, now: Instant, ctx: &mut Context<Self>) {
-        if let Some(pending) = self.pending.get(&number) {
-            if pending.deadline <= now {
-                self.give_up(number);
-            } else if pending.again.is_some_and(|again| again <= now) {
-                self.ask_again(number, ctx);
-            }
-        } else if let Some(patience) = self.patience.remove(&number) {
-            let (what, why) = ("a subscription".to_owned(), self.why_nothing_comes());
-            let timeout = ClientError::Timeout { what, after: patience, why };
-            if self.listening.tell_refused(number, timeout) {
-                self.let_go(number);
-            }
-        } else if let Some(Of::Own { topic, patience, tell }) = self.letters.remove(&number) {
-            self.wire.do_send(Withdraw(number));
-            let (what, why) = (format!("a publish to {topic}"), self.why_nothing_comes());
-            // Who no longer waits does not mind.
-            tell.send(Err(ClientError::Timeout { what, after: patience, why })).ok();
-        }
     }
 
     fn why_nothing_comes(&self) -> String {
@@ -347,95 +290,6 @@ impl Desk {
         }
     }
 
-    /// Asks a GET once more; an answer to an earlier one counts as well.
-    fn ask_again(&mut self, number: u64, ctx: &mut Context<Self>) {
-        let Some(mut pending) = self.pending.remove(&number) else { return };
-        if self.is_up {
-            pending.again = None;
-            pending.write_again(|topic, payload| {
-                let letter = self.letter(topic, payload);
-                self.letters.insert(letter.number, Of::Question(number));
-                letter
-            });
-        }
-        self.pending.insert(number, pending);
-        self.send(number, ctx);
-    }
-
-    fn hear(&mut self, got: &Got, ctx: &mut Context<Self>) {
-        let is_answer = match self.version {
-            Version::V5 => got.topic == self.answers,
-            Version::V3 => got.topic.ends_with("/TWIN/RES"),
-        };
-        if is_answer {
-            self.answer(got, ctx);
-        }
-        self.listening.pass_on(got);
-    }
-
-    fn answer(&mut self, got: &Got, ctx: &mut Context<Self>) {
-        let Ok(Value::Object(payload)) = serde_json::from_slice(&got.payload) else { return };
-        let token = match &got.correlation {
-            Some(correlation) => String::from_utf8_lossy(correlation).into_owned(),
-            None => payload.get("query").and_then(Value::as_str).unwrap_or_default().to_owned(),
-        };
-        let Some(letter) = self.letter_of(&token) else { return };
-        let Some(Of::Question(number)) = self.letters.get(&letter) else { return };
-        let number = *number;
-        let Some(pending) = self.pending.get_mut(&number) else { return };
-        if self.version == Version::V3 && got.topic != pending.question.answers() {
-            return;
-        }
-        let is_behind =
-            pending.question.verb == Verb::Set && pending.verb_of(letter) == Some(Verb::Get);
-        if let Some(error) = payload.get("error") {
-            let code = error.get("code").and_then(Value::as_u64).unwrap_or_default();
-            // A SET waits for the database, and what asks after it does not.
-            if code == 503 && is_behind {
-                pending.was_away = true;
-                return self.ask_soon(number, ctx);
-            }
-            let message = error.get("message").and_then(Value::as_str).unwrap_or_default();
-            let (what, message) = (pending.question.what.clone(), message.to_owned());
-            return self.finish(number, Err(ClientError::Answer { what, code, message }));
-        }
-        if is_behind {
-            return self.answer_behind_a_set(number, payload, ctx);
-        }
-        self.finish(number, Ok(payload));
-    }
-
-    /// By MQTT 3.1.1: the twin that was asked for after a SET.
-    fn answer_behind_a_set(
-        &mut self,
-        number: u64,
-        mut payload: Map<String, Value>,
-        ctx: &mut Context<Self>,
-    ) {
-        let Some(pending) = self.pending.get(&number) else { return };
-        let row = payload.get_mut("res").and_then(|rows| rows.get_mut(0)).map(Value::take);
-        let row = row.and_then(|row| row.as_object().cloned()).unwrap_or_default();
-        if pending.was_away {
-            // It may have been read before the SET was done; then nothing of what was asked is there.
-            let asked = pending.question.payload.get("set").and_then(Value::as_object);
-            let twin = TwinUpdate::from_object(row.clone()).unwrap_or_default();
-            let is_undone = |asked| Settled::of(asked, &twin).overtaken == *asked;
-            if asked.is_some_and(|asked| !asked.is_empty() && is_undone(asked)) {
-                return self.ask_soon(number, ctx);
-            }
-        }
-        self.finish(number, Ok(row));
-    }
-
-    fn ask_soon(&mut self, number: u64, ctx: &mut Context<Self>) {
-        let Some(pending) = self.pending.get_mut(&number) else { return };
-        let soon = Instant::now() + AGAIN;
-        if let Some(before) = pending.again.replace(soon) {
-            self.due.remove(&(before, number));
-        }
-        self.look_then(soon, number, ctx);
-    }
-
     fn taken(&mut self, letter: u64, outcome: Result<(), String>) {
         match (self.letters.get(&letter), outcome) {
             (None, _) => {}
@@ -519,188 +373,5 @@ impl Handler<Heard> for Desk {
             }
             Heard::Trouble { line, lasting } => self.be_in_trouble(line, lasting),
         }
-    }
-}
-
-/// Asks a question, and waits for the answer no longer than this.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(super) struct Ask {
-    pub(super) question: Question,
-    pub(super) patience: Duration,
-    pub(super) tell: oneshot::Sender<Answer>,
-}
-
-impl Handler<Ask> for Desk {
-    type Result = ();
-
-    fn handle(&mut self, Ask { question, patience, tell }: Ask, ctx: &mut Self::Context) {
-        if let Some(line) = &self.deaf {
-            // Who no longer waits needs no answer.
-            return drop(tell.send(Err(ClientError::Refused(line.clone()))));
-        }
-        let number = self.next_number();
-        let answers = question.answers();
-        let mut pending = Pending::new(question, patience, Instant::now(), tell);
-        pending.write(self.version, |topic, payload| {
-            let letter = self.letter(topic, payload);
-            self.letters.insert(letter.number, Of::Question(number));
-            letter
-        });
-        let deadline = pending.deadline;
-        self.pending.insert(number, pending);
-        self.look_then(deadline, number, ctx);
-        if self.version == Version::V3 {
-            let filters = self.listening.hold_for_question(number, answers);
-            if !filters.is_empty() {
-                return self.wire.do_send(Subscribe { number, filters });
-            }
-        }
-        self.send(number, ctx);
-    }
-}
-
-/// Passes on what comes by these filters, once the broker has granted them, for which it has so long.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(super) struct Listen {
-    pub(super) filters: Vec<String>,
-    pub(super) patience: Duration,
-    pub(super) notes: mpsc::Sender<Note>,
-    pub(super) ready: Ready,
-}
-
-impl Handler<Listen> for Desk {
-    type Result = ();
-
-    fn handle(&mut self, listen: Listen, ctx: &mut Self::Context) {
-        let Listen { filters, patience, notes, ready } = listen;
-        let number = self.next_number();
-        let new = self.listening.hold_for_listener(number, filters, notes, ready);
-        if !new.is_empty() {
-            self.wire.do_send(Subscribe { number, filters: new });
-        } else if self.listening.is_granted(number) {
-            return self.judge(vec![(number, Ok(()))], ctx);
-        }
-        self.patience.insert(number, patience);
-        let now = Instant::now();
-        self.look_then(now.checked_add(patience).unwrap_or(now + FOREVER), number, ctx);
-    }
-}
-
-/// Nobody listens any more under this number.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(super) struct Leave(pub(super) u64);
-
-impl Handler<Leave> for Desk {
-    type Result = ();
-
-    fn handle(&mut self, Leave(number): Leave, _: &mut Self::Context) {
-        self.let_go(number);
-    }
-}
-
-/// Has the manager tell of a twin once more, on its `TWIN/UPD`.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(super) struct LookAt(pub(super) ThingId);
-
-impl Handler<LookAt> for Desk {
-    type Result = ();
-
-    /// One that the broker has not taken will be answered after all that happened until now.
-    fn handle(&mut self, LookAt(id): LookAt, _: &mut Self::Context) {
-        if self.looks.contains_key(&id) {
-            return;
-        }
-        let number = self.next_number();
-        let topic = Topic::Thing(id.clone(), ThingTopic::TwinGet).to_string();
-        let letter = Letter { number, topic, payload: b"{}".to_vec(), answer_to: None };
-        if self.is_up {
-            self.wire.do_send(letter.clone());
-        }
-        self.letters.insert(number, Of::Look(id.clone()));
-        self.looks.insert(id, letter);
-    }
-}
-
-/// Publishes as it is.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(super) struct Publish {
-    pub(super) topic: String,
-    pub(super) payload: Vec<u8>,
-    pub(super) patience: Duration,
-    pub(super) tell: oneshot::Sender<Result<(), ClientError>>,
-}
-
-impl Handler<Publish> for Desk {
-    type Result = ();
-
-    fn handle(&mut self, publish: Publish, ctx: &mut Self::Context) {
-        let Publish { topic, payload, patience, tell } = publish;
-        if !self.is_up {
-            let error = match &self.trouble {
-                Some((line, lasting)) => offline(line, *lasting),
-                None => offline("the broker is not connected", false),
-            };
-            // Who no longer waits does not mind.
-            return drop(tell.send(Err(error)));
-        }
-        let number = self.next_number();
-        self.wire.do_send(Letter { number, topic: topic.clone(), payload, answer_to: None });
-        self.letters.insert(number, Of::Own { topic, patience, tell });
-        let now = Instant::now();
-        self.look_then(now.checked_add(patience).unwrap_or(now + FOREVER), number, ctx);
-    }
-}
-
-/// Answers when there is a connection, or with the reason why there is none.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(super) struct Connected(pub(super) oneshot::Sender<Result<(), ClientError>>);
-
-impl Handler<Connected> for Desk {
-    type Result = ();
-
-    fn handle(&mut self, Connected(tell): Connected, _: &mut Self::Context) {
-        let answer = match &self.trouble {
-            _ if self.is_up => Ok(()),
-            Some((line, lasting)) => Err(offline(line, *lasting)),
-            None => return self.waiting.push(tell),
-        };
-        // Who no longer waits does not mind.
-        tell.send(answer).ok();
-    }
-}
-
-/// Answers after this time, in whatever runtime one waits for it.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(super) struct Wake(pub(super) Duration);
-
-impl Handler<Wake> for Desk {
-    type Result = ResponseFuture<()>;
-
-    fn handle(&mut self, Wake(after): Wake, _: &mut Self::Context) -> Self::Result {
-        Box::pin(actix_rt::time::sleep(after.min(FOREVER)))
-    }
-}
-
-/// Ends the client.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(super) struct Close;
-
-impl Handler<Close> for Desk {
-    type Result = ResponseActFuture<Self, ()>;
-
-    fn handle(&mut self, Close: Close, _: &mut Self::Context) -> Self::Result {
-        let hung_up = self.wire.send(HangUp).into_actor(self);
-        Box::pin(hung_up.map(|_, desk, ctx: &mut Context<Self>| {
-            desk.pending.clear();
-            ctx.stop();
-        }))
     }
 }

@@ -7,6 +7,7 @@
 //! sake is tried again until it works; what fails for one twin's sake is halved until it is alone.
 
 mod acl;
+mod apart;
 mod asker;
 mod committer;
 mod connection;
@@ -17,6 +18,7 @@ mod error;
 mod examine;
 mod fault;
 mod front;
+mod grants;
 mod lane;
 mod loader;
 mod lock;
@@ -55,12 +57,12 @@ pub use directory::{AclRow, Decision, Membership, Skipped};
 pub use error::StoreError;
 pub use examine::examine;
 pub use front::Store;
+pub use grants::{Changes, grant, revoke, rows};
 pub use look::{groups, members};
 pub use start::{migrate, start};
 pub use target::{Target, TargetError};
 pub use users::{
-    Changes, User, add_user, grant, mosquitto_passwords, others_hashes, remove_user, revoke, rows,
-    set_password, users,
+    User, add_user, mosquitto_passwords, others_hashes, remove_user, set_password, users,
 };
 
 /// Has a twin committed. Of several for one twin the last one counts, and answers for all before it.

@@ -1,22 +1,18 @@
-//! The broker's users and what they may do: `twinmgr user`, `grant`, `revoke` and `acl`, beside a manager that may be at work.
+//! Who may connect to the broker: `twinmgr user`.
 
 use diesel::{
-    QueryResult, QueryableByName, RunQueryDsl,
-    connection::SimpleConnection,
-    mysql::Mysql,
-    sql_query,
+    QueryResult, QueryableByName, RunQueryDsl, sql_query,
     sql_types::{BigInt, Nullable, Text},
-    sqlite::Sqlite,
 };
 
 use super::{
     StoreError, Target, acl,
-    connection::{Db, open},
-    start::in_time,
+    apart::{Fail, execute, in_transaction, transaction, work},
+    connection::Db,
 };
 use crate::{
     protocol::ThingId,
-    rights::{By, Hashed, Right, Role, Row},
+    rights::{Hashed, Row},
 };
 
 /// One who may connect to the broker.
@@ -28,119 +24,6 @@ pub struct User {
     pub is_superuser: bool,
     /// Whether its password is known as mosquitto keeps it.
     pub is_for_mosquitto: bool,
-}
-
-/// What was done to the access table, or would be.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Changes {
-    /// What was added.
-    pub added: Vec<Right>,
-    /// What was there.
-    pub kept: Vec<Right>,
-    /// The rows that were removed.
-    pub removed: Vec<Row>,
-    /// By what the rows name whoever it is.
-    pub by_username: bool,
-}
-
-/// All rows of the access table, in their order.
-///
-/// # Errors
-/// [`StoreError`] if the database cannot be reached, or its table has neither of EMQX's layouts.
-pub fn rows(target: &Target) -> Result<Vec<Row>, StoreError> {
-    work(target, |db, _| acl::all(db).map_err(Fail::Query))
-}
-
-/// Adds the rows that this role needs and that are not there, all of them or none.
-///
-/// # Errors
-/// [`StoreError`], as for [`rows`].
-pub fn grant(
-    target: &Target,
-    id: &ThingId,
-    role: &Role,
-    is_dry: bool,
-) -> Result<Changes, StoreError> {
-    let (id, wanted, by) = (id.clone(), role.rights(id), role.by());
-    transaction(target, move |db| {
-        let by = acl::names_by(db, by)?;
-        let rows = acl::all(db)?;
-        let mut changes = Changes { by_username: by == By::Username, ..Changes::default() };
-        for right in wanted {
-            if rows.iter().any(|row| is_row_of(row, by, &id, &right)) {
-                changes.kept.push(right);
-                continue;
-            }
-            if !is_dry {
-                acl::insert(db, by, &id, &right)?;
-            }
-            changes.added.push(right);
-        }
-        Ok(changes)
-    })
-}
-
-/// Removes the rows that this role has, and nothing that only looks alike. Of a client for whom no groups and things are
-/// named it is all that a client may have; the row by which it is answered goes with the last of them.
-///
-/// # Errors
-/// [`StoreError`], as for [`rows`].
-pub fn revoke(
-    target: &Target,
-    id: &ThingId,
-    role: &Role,
-    is_dry: bool,
-) -> Result<Changes, StoreError> {
-    let (id, unwanted, by) = (id.clone(), role.rights(id), role.by());
-    // Whether all of it is meant.
-    let of_client = match role {
-        Role::Client { groups, things, all_things } => {
-            Some(groups.is_empty() && things.is_empty() && !all_things)
-        }
-        Role::Device | Role::Member(_) | Role::Manager => None,
-    };
-    transaction(target, move |db| {
-        let by = acl::names_by(db, by)?;
-        let rows = acl::all(db)?;
-        let is_it = |row: &Row| unwanted.iter().any(|right| is_row_of(row, by, &id, right));
-        let mut removed: Vec<Row> = rows.iter().filter(|row| is_it(row)).cloned().collect();
-        if let Some(all) = of_client {
-            let is_own = |row: &&Row| {
-                let right = row.action.map(|action| Right { action, topic: row.topic.clone() });
-                right.is_some_and(|right| is_row_of(row, by, &id, &right))
-            };
-            let kind = |row: &Row| Role::is_of_client(&id, &row.topic);
-            let own: Vec<&Row> =
-                rows.iter().filter(is_own).filter(|row| kind(row).is_some()).collect();
-            let goes = |row: &Row| all || removed.iter().any(|removed| removed.id == row.id);
-            let is_last = own.iter().all(|row| kind(row) == Some(true) || goes(row));
-            let gone: Vec<Row> = own
-                .into_iter()
-                .filter(|row| if kind(row) == Some(true) { is_last } else { goes(row) })
-                .cloned()
-                .collect();
-            removed = gone;
-        }
-        if !is_dry {
-            removed.iter().try_for_each(|row| acl::delete(db, row.id))?;
-        }
-        Ok(Changes { removed, by_username: by == By::Username, ..Changes::default() })
-    })
-}
-
-/// Whether this row allows exactly this, to whoever it is.
-fn is_row_of(row: &Row, by: By, id: &ThingId, right: &Right) -> bool {
-    let none = |name: &Option<String>| name.as_deref().is_none_or(str::is_empty);
-    let (own, other) = match by {
-        By::ClientId => (&row.client_id, &row.username),
-        By::Username => (&row.username, &row.client_id),
-    };
-    row.allows == Some(true)
-        && row.action == Some(right.action)
-        && row.topic == right.topic
-        && own.as_deref() == Some(id.as_str())
-        && none(other)
-        && none(&row.address)
 }
 
 /// Those who may connect, in order of name.
@@ -388,77 +271,4 @@ fn check_width(db: &mut Db, target: &Target, column: &'static str, text: &str) -
         return Ok(());
     }
     Err(Fail::Store(StoreError::Narrow { target: target.clone(), column, width, needed }))
-}
-
-fn execute(db: &mut Db, sql: &str, texts: &[&str]) -> QueryResult<()> {
-    match db {
-        Db::MySql(db) => {
-            let mut query = sql_query(sql).into_boxed::<Mysql>();
-            for text in texts {
-                query = query.bind::<Text, _>((*text).to_owned());
-            }
-            query.execute(db)
-        }
-        Db::Sqlite(db) => {
-            let mut query = sql_query(sql).into_boxed::<Sqlite>();
-            for text in texts {
-                query = query.bind::<Text, _>((*text).to_owned());
-            }
-            query.execute(db)
-        }
-    }
-    .map(drop)
-}
-
-/// Why nothing was done.
-enum Fail {
-    Query(diesel::result::Error),
-    Store(StoreError),
-}
-
-/// Does something on a connection of its own.
-fn work<T: Send + 'static>(
-    target: &Target,
-    work: impl FnOnce(&mut Db, &Target) -> Result<T, Fail> + Send + 'static,
-) -> Result<T, StoreError> {
-    in_time(target, |target| {
-        if let Target::Sqlite(path) = target
-            && let Err(error) = std::fs::metadata(path)
-        {
-            // Opening it would make it.
-            return Err(StoreError::of_file(target, &error));
-        }
-        let mut db = open(target)?;
-        work(&mut db, target).map_err(|fail| match fail {
-            Fail::Query(error) => StoreError::of_query(target, error),
-            Fail::Store(error) => error,
-        })
-    })
-}
-
-fn transaction<T: Send + 'static>(
-    target: &Target,
-    change: impl FnOnce(&mut Db) -> QueryResult<T> + Send + 'static,
-) -> Result<T, StoreError> {
-    work(target, |db, _| in_transaction(db, change).map_err(Fail::Query))
-}
-
-/// All of it, or nothing. SQLite is asked for its lock at once: a manager may be writing.
-fn in_transaction<T>(
-    db: &mut Db,
-    change: impl FnOnce(&mut Db) -> QueryResult<T>,
-) -> QueryResult<T> {
-    let begin = match db {
-        Db::MySql(_) => "START TRANSACTION",
-        Db::Sqlite(_) => "BEGIN IMMEDIATE",
-    };
-    db.batch_execute(begin)?;
-    match change(db) {
-        Ok(done) => db.batch_execute("COMMIT").map(|()| done),
-        Err(error) => {
-            // The first error says more than one of undoing it; the connection ends, and with it the transaction.
-            db.batch_execute("ROLLBACK").unwrap_or_default();
-            Err(error)
-        }
-    }
 }
