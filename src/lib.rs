@@ -12,8 +12,8 @@
 //! [dependencies]
 //! serde = { version = "1", features = ["derive"] }
 //! serde_json = "1"
-//! # Without the manager, and so without a database.
-//! twinthing = { version = "0.1", default-features = false }
+//! # A clone of the repository; without the manager, and so without a database.
+//! twinthing = { path = "../twinthing", default-features = false }
 //! ```
 //!
 //! this is a lamp, whole:
