@@ -85,7 +85,7 @@
 //! | [`mqtt`] | the broker: the only place that names paho | `protocol`, `tls` |
 //! | [`device`] | for those who build things | `protocol`, `mqtt` |
 //! | [`client`] | for those who build applications | `protocol`, `mqtt` |
-//! | [store](store/index.html) | the database: the only place that names diesel | `protocol`, `twin`, `tls` |
+//! | [store](store/index.html) | the database: the only place that names diesel | `protocol`, `twin`, `tls`, `rights` |
 //! | [manager](manager/index.html) | the service: a router, and an actor for each thing | `protocol`, `twin`, `mqtt`, `store` |
 //! | [rights](rights/index.html) | who may do what at the broker; pure | `protocol` |
 //! | [config](config/index.html) | the settings, from environment and flags | what the manager is made of |

@@ -47,6 +47,8 @@ const FLEET_PATIENCE: Duration = Duration::from_secs(90);
 on_both_databases!(
     what_is_granted_is_there_once_and_goes_again,
     users_come_and_go_with_their_rows,
+    a_command_is_done_whole_or_not_at_all,
+    emqx_5_has_another_column_for_hashes,
     a_site_under_default_deny_works_and_everything_else_is_refused,
 );
 
@@ -192,6 +194,68 @@ fn what_is_granted_is_there_once_and_goes_again(database: &Database) {
         );
         assert!(conf.ends_with("{deny, all}.\n"));
     }
+}
+
+/// Makes the database refuse this row, whoever writes it.
+fn refuse(keeper: &Keeper, table: &str, column: &str, text: &str) {
+    Direct::to(&keeper.url).execute(
+        &format!(
+            "CREATE TRIGGER refuse BEFORE INSERT ON {table} WHEN NEW.{column} = '{text}' BEGIN SELECT RAISE(ABORT, 'not \
+             today'); END"
+        ),
+        &format!(
+            "CREATE TRIGGER refuse BEFORE INSERT ON {table} FOR EACH ROW IF NEW.{column} = '{text}' THEN SIGNAL SQLSTATE \
+             '45000' SET MESSAGE_TEXT = 'not today'; END IF"
+        ),
+    );
+}
+
+fn a_command_is_done_whole_or_not_at_all(database: &Database) {
+    let keeper = Keeper::new(database);
+    // The last of a device's rows; those before it were written by then.
+    refuse(&keeper, "mqtt_acl", "topic", "GRP/ALL/TPC/#");
+    let said = keeper.call(&["grant", "device", "lamp"], "");
+    assert_eq!((said.code, said.out.as_str()), (1, ""));
+    assert!(said.err.contains("not today"), "{said:?}");
+    assert_eq!(keeper.does(&["acl", "ls"], ""), "no row of mqtt_acl names anybody\n");
+    Direct::to(&keeper.url).execute("DROP TRIGGER refuse", "DROP TRIGGER refuse");
+    // What mosquitto needs is written behind the user.
+    refuse(&keeper, "twin_mosquitto", "username", "lamp");
+    let said = keeper.call(&["user", "add", "lamp"], "secret\n");
+    assert_eq!(said.code, 1, "{said:?}");
+    assert!(keeper.does(&["user", "ls"], "").contains("nobody may connect"));
+}
+
+fn emqx_5_has_another_column_for_hashes(database: &Database) {
+    let keeper = Keeper::new(database);
+    let mut tables = Direct::to(&keeper.url);
+    tables.execute("DROP TABLE mqtt_user", "DROP TABLE mqtt_user");
+    let table = |key: &str| {
+        format!(
+            "CREATE TABLE mqtt_user (id {key}, username varchar(100) UNIQUE, password_hash varchar(100), salt varchar(35), \
+             is_superuser int DEFAULT 0, created datetime)"
+        )
+    };
+    tables.execute(
+        &table("INTEGER PRIMARY KEY AUTOINCREMENT"),
+        &table("int unsigned NOT NULL AUTO_INCREMENT PRIMARY KEY"),
+    );
+    keeper.user("lamp", "secret");
+    let row = tables.rows("mqtt_user", "username, password_hash, salt, is_superuser");
+    let parts: Vec<_> = row.trim().split('|').collect();
+    assert_eq!((parts[0], parts[3]), ("lamp", "0"));
+    assert!(parts[1].starts_with("$2a$10$") && parts[1].starts_with(parts[2]), "{row}");
+    keeper.does(&["user", "passwd", "lamp"], "other\n");
+    assert_ne!(tables.rows("mqtt_user", "username, password_hash, salt, is_superuser"), row);
+    assert_eq!(keeper.does(&["user", "ls"], ""), "lamp  0 rows\n");
+    // A table that is neither is not written to.
+    tables.execute("DROP TABLE mqtt_user", "DROP TABLE mqtt_user");
+    let said = keeper.call(&["user", "add", "lamp"], "secret\n");
+    assert_eq!(said.code, 1);
+    assert!(
+        said.err.contains("mqtt_user does not have username, password or password_hash"),
+        "{said:?}"
+    );
 }
 
 fn users_come_and_go_with_their_rows(database: &Database) {
@@ -589,13 +653,16 @@ fn explain_agrees_with_what_mosquitto_does() {
         asker.subscribe(&["TNG/watcher/TPC/end", &format!("GRP/news/TPC/{id}")]);
         let mut did = BTreeMap::new();
         for topic in &topics {
-            asker.publish(topic, "asked");
+            asker.publish(topic, format!("asked by {id}"));
         }
-        asker.publish(&format!("TNG/{id}/TPC/NOTE"), "end");
-        for message in watcher.drain_until(PATIENCE, |message| message.payload == b"end") {
-            did.insert((Action::Publish, message.topic), ());
+        asker.publish(&format!("TNG/{id}/TPC/NOTE"), format!("end of {id}"));
+        for message in watcher
+            .drain_until(PATIENCE, |message| message.payload == format!("end of {id}").as_bytes())
+        {
+            if message.payload == format!("asked by {id}").as_bytes() {
+                did.insert((Action::Publish, message.topic), ());
+            }
         }
-        asker.quiet(Duration::from_millis(100));
         for topic in &topics {
             watcher.publish(topic, "told");
         }
@@ -605,7 +672,6 @@ fn explain_agrees_with_what_mosquitto_does() {
                 did.insert((Action::Subscribe, message.topic), ());
             }
         }
-        watcher.quiet(Duration::from_millis(100));
         for topic in &topics {
             for action in [Action::Publish, Action::Subscribe] {
                 let ask = Ask { client_id: id, username: id, action, topic };
