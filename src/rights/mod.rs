@@ -18,6 +18,8 @@ pub use self::{
     verdict::{Ask, Verdict, verdict},
 };
 
+use crate::protocol::GroupName;
+
 /// The name that stands for everybody.
 pub const EVERYBODY: &str = "$all";
 
@@ -81,6 +83,32 @@ pub struct Row {
 }
 
 impl Row {
+    /// The group whose members it is about, if it is about one: any other topic, case and all, says nothing.
+    ///
+    /// ```
+    /// use twinthing::rights::{Action, Row};
+    ///
+    /// let mut row = Row {
+    ///     id: 1,
+    ///     allows: Some(true),
+    ///     action: Some(Action::Subscribe),
+    ///     client_id: Some("lamp".into()),
+    ///     username: None,
+    ///     address: None,
+    ///     topic: "GRP/hall/TPC/#".into(),
+    /// };
+    /// assert_eq!(row.group(), "hall".parse().ok());
+    /// row.topic = "GRP/#".into();
+    /// assert_eq!(row.group(), None);
+    /// ```
+    #[must_use]
+    pub fn group(&self) -> Option<GroupName> {
+        let filter = self.topic.strip_prefix("eq ").unwrap_or(&self.topic);
+        let name = filter.strip_prefix("GRP/")?.strip_suffix("/TPC/#")?;
+        let subscribes = self.action.is_some_and(|action| action.covers(Action::Subscribe));
+        if subscribes { name.parse().ok() } else { None }
+    }
+
     /// Whom it names: its client id, or else its user name; nobody if it names neither.
     ///
     /// ```

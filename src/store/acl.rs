@@ -6,7 +6,7 @@ use diesel::{
     sql_types::{BigInt, Binary, Nullable, Text},
 };
 
-use super::{AclRow, Membership, connection::Db, twins};
+use super::{Membership, connection::Db, directory::names_everybody, twins};
 use crate::{
     protocol::{GroupName, ThingId},
     rights::{Action, By, Right, Row},
@@ -54,78 +54,13 @@ struct Stored {
     #[diesel(sql_type = Nullable<Binary>)]
     username: Option<Vec<u8>>,
     #[diesel(sql_type = Nullable<Binary>)]
-    topic: Option<Vec<u8>>,
-}
-
-impl From<Stored> for AclRow {
-    fn from(row: Stored) -> Self {
-        let is = |value: &Option<String>, words: &[&str]| {
-            value.as_deref().is_some_and(|value| words.contains(&value.to_lowercase().as_str()))
-        };
-        let allows = is(&row.permission, &["allow", "1"]);
-        // SQLite checks no text: what is none names nobody.
-        let text =
-            |bytes: Option<Vec<u8>>| bytes.map(|text| String::from_utf8(text).unwrap_or_default());
-        Self {
-            id: row.id,
-            allows: (allows || is(&row.permission, &["deny", "0"])).then_some(allows),
-            subscribes: is(&row.action, &["subscribe", "all", "1", "3"]),
-            client_id: text(row.clientid),
-            username: text(row.username),
-            topic: text(row.topic).unwrap_or_default(),
-        }
-    }
-}
-
-/// The rows about a group's members, or about all groups', perhaps with others that are about neither.
-pub(super) fn rows(db: &mut Db, group: Option<&GroupName>) -> QueryResult<Vec<AclRow>> {
-    let layout = layout(db)?;
-    let query = |text: &str, integer: &str| {
-        let (permission, action, client_id) = layout.columns();
-        // All that goes in here is ours; what a message brings is bound.
-        format!(
-            "SELECT CAST(id AS {integer}) AS id, CAST({permission} AS {text}) AS permission, \
-             CAST({action} AS {text}) AS action, CAST({client_id} AS {text}) AS clientid, \
-             CAST(username AS {text}) AS username, CAST(topic AS {text}) AS topic \
-             FROM mqtt_acl WHERE topic {} ORDER BY id",
-            if group.is_some() { "IN (?, ?)" } else { "LIKE ? OR topic LIKE ?" }
-        )
-    };
-    let filter = group.map_or_else(|| "GRP/%/TPC/#".to_owned(), |name| format!("GRP/{name}/TPC/#"));
-    let exact = format!("eq {filter}");
-    let rows: Vec<Stored> = match db {
-        Db::MySql(db) => sql_query(query("CHAR", "SIGNED"))
-            .bind::<Text, _>(filter)
-            .bind::<Text, _>(exact)
-            .load(db),
-        Db::Sqlite(db) => sql_query(query("TEXT", "INTEGER"))
-            .bind::<Text, _>(filter)
-            .bind::<Text, _>(exact)
-            .load(db),
-    }?;
-    Ok(rows.into_iter().map(AclRow::from).collect())
-}
-
-#[derive(QueryableByName)]
-struct StoredAll {
-    #[diesel(sql_type = BigInt)]
-    id: i64,
-    #[diesel(sql_type = Nullable<Text>)]
-    permission: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
-    action: Option<String>,
-    #[diesel(sql_type = Nullable<Binary>)]
-    clientid: Option<Vec<u8>>,
-    #[diesel(sql_type = Nullable<Binary>)]
-    username: Option<Vec<u8>>,
-    #[diesel(sql_type = Nullable<Binary>)]
     address: Option<Vec<u8>>,
     #[diesel(sql_type = Nullable<Binary>)]
     topic: Option<Vec<u8>>,
 }
 
-impl From<StoredAll> for Row {
-    fn from(row: StoredAll) -> Self {
+impl From<Stored> for Row {
+    fn from(row: Stored) -> Self {
         let word = |value: Option<String>| value.unwrap_or_default().to_lowercase();
         // SQLite checks no text: what is none names nobody.
         let text =
@@ -151,26 +86,47 @@ impl From<StoredAll> for Row {
     }
 }
 
-/// All rows, in order of id.
-pub(super) fn all(db: &mut Db) -> QueryResult<Vec<Row>> {
-    let names = columns(db)?;
-    let layout = layout_of(&names)?;
-    let address = names.iter().map(String::as_str).find(|name| name.starts_with("ipaddr"));
-    let address = address.unwrap_or("NULL");
-    let query = |text: &str, integer: &str| {
-        let (permission, action, client_id) = layout.columns();
-        format!(
-            "SELECT CAST(id AS {integer}) AS id, CAST({permission} AS {text}) AS permission, \
-             CAST({action} AS {text}) AS action, CAST({client_id} AS {text}) AS clientid, \
-             CAST(username AS {text}) AS username, CAST({address} AS {text}) AS address, \
-             CAST(topic AS {text}) AS topic FROM mqtt_acl ORDER BY id"
-        )
+/// The rows about a group's members, or about all groups', perhaps with others that are about neither.
+pub(super) fn rows(db: &mut Db, group: Option<&GroupName>) -> QueryResult<Vec<Row>> {
+    let (filter, matches) = match group {
+        Some(name) => (format!("GRP/{name}/TPC/#"), "WHERE topic IN (?, ?)"),
+        None => ("GRP/%/TPC/#".to_owned(), "WHERE topic LIKE ? OR topic LIKE ?"),
     };
-    let rows: Vec<StoredAll> = match db {
-        Db::MySql(db) => sql_query(query("CHAR", "SIGNED")).load(db),
-        Db::Sqlite(db) => sql_query(query("TEXT", "INTEGER")).load(db),
+    let (query, exact) = (select(db, matches)?, format!("eq {filter}"));
+    let query = sql_query(query).bind::<Text, _>(filter).bind::<Text, _>(exact);
+    let rows: Vec<Stored> = match db {
+        Db::MySql(db) => query.load(db),
+        Db::Sqlite(db) => query.load(db),
     }?;
     Ok(rows.into_iter().map(Row::from).collect())
+}
+
+/// All rows, in order of id.
+pub(super) fn all(db: &mut Db) -> QueryResult<Vec<Row>> {
+    let query = sql_query(select(db, "")?);
+    let rows: Vec<Stored> = match db {
+        Db::MySql(db) => query.load(db),
+        Db::Sqlite(db) => query.load(db),
+    }?;
+    Ok(rows.into_iter().map(Row::from).collect())
+}
+
+/// Reads the rows of which this holds, in order of id. All that goes in is ours; what a message brings is bound.
+fn select(db: &mut Db, matches: &str) -> QueryResult<String> {
+    let names = columns(db)?;
+    let (permission, action, client_id) = layout_of(&names)?.columns();
+    let address = names.iter().map(String::as_str).find(|name| name.starts_with("ipaddr"));
+    let address = address.unwrap_or("NULL");
+    let (text, integer) = match db {
+        Db::MySql(_) => ("CHAR", "SIGNED"),
+        Db::Sqlite(_) => ("TEXT", "INTEGER"),
+    };
+    Ok(format!(
+        "SELECT CAST(id AS {integer}) AS id, CAST({permission} AS {text}) AS permission, \
+         CAST({action} AS {text}) AS action, CAST({client_id} AS {text}) AS clientid, \
+         CAST(username AS {text}) AS username, CAST({address} AS {text}) AS address, \
+         CAST(topic AS {text}) AS topic FROM mqtt_acl {matches} ORDER BY id"
+    ))
 }
 
 /// By what rows name somebody in this table: by user name where there are no client ids.
@@ -224,8 +180,8 @@ pub(super) fn membership(db: &mut Db, group: &GroupName) -> QueryResult<Membersh
 }
 
 /// The things that have a twin, if a row names everybody.
-pub(super) fn known(db: &mut Db, rows: &[AclRow]) -> QueryResult<Vec<ThingId>> {
-    if rows.iter().any(AclRow::names_everybody) { twins::ids(db) } else { Ok(Vec::new()) }
+pub(super) fn known(db: &mut Db, rows: &[Row]) -> QueryResult<Vec<ThingId>> {
+    if rows.iter().any(names_everybody) { twins::ids(db) } else { Ok(Vec::new()) }
 }
 
 fn layout(db: &mut Db) -> QueryResult<Layout> {

@@ -2,27 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::protocol::{GroupName, ThingId};
-
-/// A name that stands for every thing.
-const EVERYBODY: &str = "$all";
-
-/// A row of the access table that may let somebody subscribe to something.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AclRow {
-    /// Rows count in the order of these.
-    pub id: i64,
-    /// Whether it allows or denies; none if it says neither.
-    pub allows: Option<bool>,
-    /// Whether it covers subscribing.
-    pub subscribes: bool,
-    /// Whom it names by client id.
-    pub client_id: Option<String>,
-    /// Whom it names by user name, which counts if it has no client id.
-    pub username: Option<String>,
-    /// The topic filter, perhaps with `eq ` before it.
-    pub topic: String,
-}
+use crate::{
+    protocol::{GroupName, ThingId},
+    rights::{EVERYBODY, Row},
+};
 
 /// Whom a row names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,31 +16,19 @@ enum Named {
     Nobody(String),
 }
 
-impl AclRow {
-    /// The group whose members it is about, if it is about one: any other topic, case and all, says nothing.
-    #[must_use]
-    pub fn group(&self) -> Option<GroupName> {
-        let filter = self.topic.strip_prefix("eq ").unwrap_or(&self.topic);
-        let name = filter.strip_prefix("GRP/")?.strip_suffix("/TPC/#")?;
-        if self.subscribes { name.parse().ok() } else { None }
-    }
+/// Whether it names every thing.
+pub(super) fn names_everybody(row: &Row) -> bool {
+    named(row) == Named::Everybody
+}
 
-    /// Whether it names every thing.
-    pub(super) fn names_everybody(&self) -> bool {
-        self.named() == Named::Everybody
-    }
-
-    fn named(&self) -> Named {
-        let names = [&self.client_id, &self.username];
-        let mut names = names.into_iter().flatten().filter(|name| !name.is_empty());
-        match names.next() {
-            None => Named::Nobody("it names nobody".to_owned()),
-            Some(name) if name == EVERYBODY => Named::Everybody,
-            Some(name) => match name.parse() {
-                Ok(id) => Named::Thing(id),
-                Err(error) => Named::Nobody(error.to_string()),
-            },
-        }
+fn named(row: &Row) -> Named {
+    match row.name() {
+        None => Named::Nobody("it names nobody".to_owned()),
+        Some(EVERYBODY) => Named::Everybody,
+        Some(name) => match name.parse() {
+            Ok(id) => Named::Thing(id),
+            Err(error) => Named::Nobody(error.to_string()),
+        },
     }
 }
 
@@ -92,14 +63,14 @@ impl Membership {
     /// Goes through the rows in order of id: the first that names a thing decides. `known` are the things that
     /// `$all` names.
     #[must_use]
-    pub fn new(group: &GroupName, rows: &[AclRow], known: &[ThingId]) -> Self {
+    pub fn new(group: &GroupName, rows: &[Row], known: &[ThingId]) -> Self {
         let mut membership = Self::default();
         let own = rows.iter().filter(|row| row.group().as_ref() == Some(group));
         let mut rows: Vec<_> = own.collect();
         rows.sort_by_key(|row| row.id);
         for row in rows {
             let named = match row.allows {
-                Some(_) => row.named(),
+                Some(_) => named(row),
                 None => Named::Nobody("it neither allows nor denies".to_owned()),
             };
             let decision = Decision { is_member: row.allows == Some(true), row: row.id };
@@ -129,20 +100,22 @@ impl Membership {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rights::Action;
 
-    fn row(id: i64, sign: char, client_id: &str, username: &str, topic: &str) -> AclRow {
+    fn row(id: i64, sign: char, client_id: &str, username: &str, topic: &str) -> Row {
         let name = |name: &str| (name != "NULL").then(|| name.to_owned());
-        AclRow {
+        Row {
             id,
             allows: (sign != '?').then_some(sign == '+'),
-            subscribes: true,
+            action: Some(Action::Subscribe),
             client_id: name(client_id),
             username: name(username),
+            address: None,
             topic: topic.to_owned(),
         }
     }
 
-    fn members(rows: Vec<AclRow>, known: &[&str]) -> Vec<String> {
+    fn members(rows: Vec<Row>, known: &[&str]) -> Vec<String> {
         let known: Vec<ThingId> = known.iter().map(|id| id.parse().unwrap()).collect();
         let membership = Membership::new(&"g".parse().unwrap(), &rows, &known);
         membership.members().map(ToString::to_string).collect()
@@ -219,7 +192,7 @@ mod tests {
         ] {
             assert!(named(topic).is_empty(), "{topic}");
         }
-        let publishes = AclRow { subscribes: false, ..row(1, '-', "a", "NULL", G) };
+        let publishes = Row { action: Some(Action::Publish), ..row(1, '-', "a", "NULL", G) };
         assert_eq!(members(vec![publishes, row(2, '+', "a", "NULL", G)], &[]), ["a"]);
     }
 }

@@ -52,8 +52,10 @@ use crate::{
     twin::Record,
 };
 
+/// A row of the broker's access table.
+pub use crate::rights::Row as AclRow;
 pub use counters::{Count, Counters};
-pub use directory::{AclRow, Decision, Membership, Skipped};
+pub use directory::{Decision, Membership, Skipped};
 pub use error::StoreError;
 pub use examine::examine;
 pub use front::Store;

@@ -16,6 +16,7 @@ use super::{
     AclRow, Applied, Members, Membership, Row, Target, acl,
     connection::{Db, Opener},
     deleted,
+    directory::names_everybody,
     fault::Fault,
     lane::{Lane, Report, Work},
     reach,
@@ -150,7 +151,7 @@ fn members(
     let known = acl::known(db, &rows)?;
     let membership = Membership::new(group, &rows, &known);
     let members = membership.members().cloned().collect();
-    let of_everybody = rows.iter().any(AclRow::names_everybody).then_some(rows);
+    let of_everybody = rows.iter().any(names_everybody).then_some(rows);
     answer(Ok(members), membership.skipped, of_everybody)
 }
 
