@@ -26,6 +26,7 @@ use support::{
     broker::Broker,
     client::Client,
     database::{Database, Direct},
+    library::example,
     lines::Lines,
     on_both_databases,
     program::Twinmgr,
@@ -581,14 +582,6 @@ fn a_thousand_things_run_under_default_deny_and_who_leaves_a_group_is_out_within
     });
     let (status, lines) = fleet.end(FLEET_PATIENCE);
     assert!(status.success(), "{lines:?}");
-}
-
-/// An example that cargo built for this test.
-fn example(name: &str) -> Command {
-    let target = Path::new(env!("CARGO_BIN_EXE_twinmgr")).parent().unwrap();
-    let program = target.join("examples").join(name);
-    assert!(program.exists(), "{} is not there: cargo build --examples", program.display());
-    Command::new(program)
 }
 
 #[test]

@@ -17,57 +17,29 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use support::{
     broker::{Broker, broker_without},
     certs::{Authority, Certificate},
     database::{Database, Direct},
+    library::{access, device, id, object},
     port::free_port,
     proxy::Proxy,
     site::{PATIENCE, Site},
     wait_for,
 };
 use twinthing::{
-    client::{Access, Ask, Client, ClientError, Secret, ThingId, Version, block_on},
+    client::{Ask, Client, ClientError, Secret, Version, block_on},
     device::{Device, Runner},
 };
 
 /// How long a thing may take to answer.
 const ANSWER: Duration = Duration::from_secs(10);
 
-fn access(id: &str, port: u16) -> Access {
-    let mut access = Access::new(id, "127.0.0.1").unwrap();
-    access.port = port;
-    access
-}
-
 fn client(port: u16, version: Version) -> Client {
     let mut access = access("app", port);
     access.version = version;
     Client::connect(access).unwrap()
-}
-
-fn id(id: &str) -> ThingId {
-    id.parse().unwrap()
-}
-
-fn object(value: Value) -> Map<String, Value> {
-    value.as_object().cloned().unwrap()
-}
-
-/// A device that takes everything but a level over 100.
-fn device(runner: &Runner, name: &str, port: u16) -> Device<Value> {
-    let built = Device::build(access(name, port), json!({"on": false, "level": 1}));
-    let device = built
-        .filter(|now, wanted| {
-            if wanted["level"].as_u64().is_none_or(|level| level > 100) {
-                wanted["level"] = now["level"].clone();
-            }
-        })
-        .start_on(runner)
-        .unwrap();
-    block_on(device.online());
-    device
 }
 
 /// A manager with these things, all members of the group `all`.

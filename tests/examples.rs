@@ -11,16 +11,13 @@
 
 mod support;
 
-use std::{
-    path::Path,
-    process::Command,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use support::{
     broker::Broker,
     database::{Database, Direct},
+    library::{example, id, object},
     lines::Lines,
     on_both_databases,
     site::{PATIENCE, Site},
@@ -34,26 +31,10 @@ on_both_databases!(a_thousand_things_settle_under_group_sets_while_a_tenth_of_th
 const FLEET_PATIENCE: Duration = Duration::from_secs(90);
 const THINGS: usize = 1000;
 
-/// An example that cargo built for this test.
-fn example(name: &str) -> Command {
-    let target = Path::new(env!("CARGO_BIN_EXE_twinmgr")).parent().unwrap();
-    let program = target.join("examples").join(name);
-    assert!(program.exists(), "{} is not there: cargo build --examples", program.display());
-    Command::new(program)
-}
-
 fn client(port: u16) -> Client {
     let mut access = Access::new("app", "127.0.0.1").unwrap();
     access.port = port;
     Client::connect(access).unwrap()
-}
-
-fn id(id: &str) -> ThingId {
-    id.parse().unwrap()
-}
-
-fn object(value: Value) -> Map<String, Value> {
-    value.as_object().cloned().unwrap()
 }
 
 #[test]

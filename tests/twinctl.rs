@@ -24,6 +24,7 @@ use support::{
     broker::{Broker, broker_without},
     client::Client,
     database::{Database, Direct},
+    library::device,
     lines::Lines,
     port::free_port,
     site::{PATIENCE, Site},
@@ -32,7 +33,7 @@ use support::{
 use tempfile::TempDir;
 use twinthing::{
     client::block_on,
-    device::{Access, Device, Runner},
+    device::{Device, Runner},
 };
 
 /// One who calls `twinctl`, with nothing in the environment but a home.
@@ -113,21 +114,6 @@ struct Home {
     site: Site,
     devices: Vec<Device<Value>>,
     _runner: Runner,
-}
-
-fn device(runner: &Runner, name: &str, port: u16) -> Device<Value> {
-    let mut access = Access::new(name, "127.0.0.1").unwrap();
-    access.port = port;
-    let device = Device::build(access, json!({"level": 1, "on": false}))
-        .filter(|now, wanted| {
-            if wanted["level"].as_u64().is_none_or(|level| level > 100) {
-                wanted["level"] = now["level"].clone();
-            }
-        })
-        .start_on(runner)
-        .unwrap();
-    block_on(device.online());
-    device
 }
 
 fn home(names: &[&str]) -> (Home, Caller) {

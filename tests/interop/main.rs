@@ -21,15 +21,16 @@ use std::{
     time::Duration,
 };
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use support::{
     broker::Broker,
     database::{Database, Direct},
+    library::{access, object},
     lines::Lines,
     site::Site,
 };
 use twinthing::{
-    client::{Access, Client, ThingId, block_on},
+    client::{Client, ThingId, block_on},
     device::{Device, Version},
 };
 
@@ -60,16 +61,6 @@ fn python(paho: &str, program: &str) -> Command {
 /// Each version of paho-mqtt over each version of MQTT.
 fn each_way() -> impl Iterator<Item = (&'static str, &'static str)> {
     PAHOS.into_iter().flat_map(|paho| VERSIONS.into_iter().map(move |version| (paho, version)))
-}
-
-fn access(id: &str, port: u16) -> Access {
-    let mut access = Access::new(id, "127.0.0.1").unwrap();
-    access.port = port;
-    access
-}
-
-fn object(value: Value) -> Map<String, Value> {
-    value.as_object().cloned().unwrap()
 }
 
 fn site() -> Site {

@@ -11,6 +11,7 @@ pub mod conformance;
 pub mod database;
 pub mod hostile;
 pub mod json;
+pub mod library;
 pub mod lines;
 pub mod load;
 pub mod mariadb;
