@@ -38,6 +38,7 @@ mod target;
 mod told;
 mod twins;
 mod untold;
+mod upsert;
 mod users;
 mod watch;
 mod writer;

@@ -6,25 +6,16 @@ use super::{Applied, Row, connection::MultiBackend, schema::twin};
 use crate::{protocol::ThingId, twin::Record};
 
 /// A row on its way in.
-#[derive(Insertable)]
-#[diesel(table_name = twin, treat_none_as_default_value = false)]
 pub(super) struct NewTwin<'a> {
-    client_id: &'a str,
-    reported: &'a str,
-    reported_meta: &'a str,
-    desired: &'a str,
-    desired_meta: &'a str,
-    declined: &'a str,
-    declined_meta: &'a str,
-    version: i64,
-    revision: i64,
-    applied_epoch: i64,
-    applied_number: i64,
-    sent: &'a str,
-    online: Option<bool>,
-    session: i64,
-    unsettled: bool,
-    untold: bool,
+    /// Id, reported, desired and declined with their meta, in the order of the columns.
+    pub(super) texts: [&'a str; 7],
+    /// Version, revision, and the epoch and number of the last entry in it.
+    pub(super) counts: [i64; 4],
+    pub(super) sent: &'a str,
+    pub(super) online: Option<bool>,
+    pub(super) session: i64,
+    pub(super) unsettled: bool,
+    pub(super) untold: bool,
 }
 
 impl<'a> NewTwin<'a> {
@@ -35,17 +26,21 @@ impl<'a> NewTwin<'a> {
         applied: Applied,
     ) -> Self {
         Self {
-            client_id: id.as_str(),
-            reported: &record.reported,
-            reported_meta: &record.reported_meta,
-            desired: &record.desired,
-            desired_meta: &record.desired_meta,
-            declined: &record.declined,
-            declined_meta: &record.declined_meta,
-            version: column(record.version),
-            revision: column(revision),
-            applied_epoch: applied.epoch,
-            applied_number: column(applied.number),
+            texts: [
+                id.as_str(),
+                &record.reported,
+                &record.reported_meta,
+                &record.desired,
+                &record.desired_meta,
+                &record.declined,
+                &record.declined_meta,
+            ],
+            counts: [
+                column(record.version),
+                column(revision),
+                applied.epoch,
+                column(applied.number),
+            ],
             sent: &record.sent,
             online: record.online,
             session: record.session,
@@ -102,9 +97,13 @@ impl From<StoredTwin> for Row {
     }
 }
 
-pub(super) fn object(document: Option<String>) -> String {
-    let is_nothing = |text: &str| matches!(text.trim(), "" | "null");
+fn object(document: Option<String>) -> String {
     document.filter(|text| !is_nothing(text)).unwrap_or_else(|| "{}".to_owned())
+}
+
+/// Whether a document's text stands for no document.
+pub(super) fn is_nothing(text: &str) -> bool {
+    matches!(text.trim(), "" | "null")
 }
 
 /// Counts rise by one at a time: none comes near the end of a column.

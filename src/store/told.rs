@@ -7,16 +7,23 @@ use std::{
 
 use crate::protocol::ThingId;
 
-/// So many are written down at once, whatever else there is to do.
-const MOST: usize = 500;
+/// The most that are written down at once.
+const PORTION: usize = 500;
+
+/// So many do not wait any longer, whatever else there is to do. A crash has as many told again.
+const MOST: usize = 10_000;
 
 /// How long the first of them waits while there is nothing else to do.
 const PAUSE: Duration = Duration::from_millis(200);
+
+/// How long the first of them waits while there is: twins that change again meanwhile need it not.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The newest told revision of each twin of which nothing newer is to be committed.
 #[derive(Debug, Default)]
 pub(super) struct Tolds {
     revisions: HashMap<ThingId, u64>,
+    /// When the first of them came, or the last portion was taken.
     since: Option<Instant>,
 }
 
@@ -34,21 +41,24 @@ impl Tolds {
     /// A newer revision is to be committed, whose row says for itself that it is not told.
     pub(super) fn void(&mut self, id: &ThingId) {
         self.revisions.remove(id);
-    }
-
-    /// Whether it is time to write some down: there are many, or they wait long enough and nothing else does.
-    pub(super) fn is_due(&self, is_idle: bool, is_ending: bool, now: Instant) -> bool {
-        let waited = self.since.is_some_and(|since| now.duration_since(since) >= PAUSE);
-        self.revisions.len() >= MOST
-            || (is_idle && !self.revisions.is_empty() && (waited || is_ending))
-    }
-
-    pub(super) fn take(&mut self) -> Vec<(ThingId, u64)> {
-        let ids: Vec<_> = self.revisions.keys().take(MOST).cloned().collect();
-        let taken = ids.iter().filter_map(|id| self.revisions.remove_entry(id)).collect();
         if self.revisions.is_empty() {
             self.since = None;
         }
+    }
+
+    /// Whether it is time to write some down: there are many, or they wait long enough.
+    pub(super) fn is_due(&self, is_idle: bool, is_ending: bool, now: Instant) -> bool {
+        let pause = if is_idle { PAUSE } else { PATIENCE };
+        let waited = self.since.is_some_and(|since| now.duration_since(since) >= pause);
+        self.revisions.len() >= MOST
+            || (!self.revisions.is_empty() && (waited || (is_idle && is_ending)))
+    }
+
+    /// A portion of them. The others wait anew.
+    pub(super) fn take(&mut self, now: Instant) -> Vec<(ThingId, u64)> {
+        let ids: Vec<_> = self.revisions.keys().take(PORTION).cloned().collect();
+        let taken = ids.iter().filter_map(|id| self.revisions.remove_entry(id)).collect();
+        self.since = (!self.revisions.is_empty()).then_some(now);
         taken
     }
 }
@@ -71,8 +81,9 @@ mod tests {
         assert!(tolds.is_due(true, true, start));
         assert!(!tolds.is_due(false, false, start + PAUSE));
         assert!(tolds.is_due(true, false, start + PAUSE));
+        assert!(tolds.is_due(false, false, start + PATIENCE));
         tolds.void(&id("b"));
-        assert_eq!(tolds.take(), [(id("a"), 3)]);
+        assert_eq!(tolds.take(start), [(id("a"), 3)]);
         assert!(tolds.is_empty() && !tolds.is_due(true, true, start + PAUSE));
     }
 
@@ -83,8 +94,11 @@ mod tests {
             tolds.put(id(&number.to_string()), 1, start);
         }
         assert!(tolds.is_due(false, false, start));
-        assert_eq!(tolds.take().len(), MOST);
+        assert_eq!(tolds.take(start).len(), PORTION);
         assert!(!tolds.is_due(false, false, start + PAUSE));
-        assert_eq!(tolds.take().len(), 1);
+        assert!(tolds.is_due(true, false, start + PAUSE));
+        let portions =
+            std::iter::from_fn(|| Some(tolds.take(start).len())).take_while(|len| *len > 0);
+        assert_eq!(portions.sum::<usize>(), MOST + 1 - PORTION);
     }
 }

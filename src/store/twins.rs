@@ -2,88 +2,37 @@
 
 use std::collections::HashMap;
 
-use diesel::{
-    dsl::{DuplicatedKeys, sql},
-    expression::{SqlLiteral, TypedExpressionType},
-    mysql::MysqlConnection,
-    prelude::*,
-    sqlite::SqliteConnection,
-};
+use diesel::prelude::*;
 
 use super::{
     Row,
     connection::Db,
     rows::{NewTwin, StoredTwin, column, count},
     schema::twin,
+    upsert,
 };
 use crate::protocol::ThingId;
 
-/// The most rows in one statement: SQLite takes 32,766 values, MySQL 65,535, and a row has 16.
+/// The most rows in one statement: MySQL takes 65,535 values, and a row has 16.
 const STATEMENT_ROWS: usize = 1000;
 
 /// Puts rows in place of those of a lower revision, and adds those that are new.
 pub(super) fn put(db: &mut Db, rows: &[NewTwin<'_>]) -> QueryResult<()> {
     for rows in rows.chunks(STATEMENT_ROWS) {
         match db {
-            Db::MySql(db) => put_into_mysql(db, rows)?,
-            Db::Sqlite(db) => put_into_sqlite(db, rows)?,
+            Db::MySql(db) => upsert::into_mysql(db, rows)?,
+            Db::Sqlite(db) => upsert::into_sqlite(db, rows)?,
         };
     }
     Ok(())
 }
 
-/// Every column as it came if the row is newer than the one that is there, and as it was if not.
-///
-/// MySQL assigns from left to right: `revision` is last, so that all compare with the old one.
-macro_rules! the_newer_row {
-    ($newer:ident) => {
-        (
-            twin::reported.eq($newer(twin::reported)),
-            twin::reported_meta.eq($newer(twin::reported_meta)),
-            twin::desired.eq($newer(twin::desired)),
-            twin::desired_meta.eq($newer(twin::desired_meta)),
-            twin::declined.eq($newer(twin::declined)),
-            twin::declined_meta.eq($newer(twin::declined_meta)),
-            twin::version.eq($newer(twin::version)),
-            twin::applied_epoch.eq($newer(twin::applied_epoch)),
-            twin::applied_number.eq($newer(twin::applied_number)),
-            twin::sent.eq($newer(twin::sent)),
-            twin::online.eq($newer(twin::online)),
-            twin::session.eq($newer(twin::session)),
-            twin::unsettled.eq($newer(twin::unsettled)),
-            twin::untold.eq($newer(twin::untold)),
-            twin::revision.eq($newer(twin::revision)),
-        )
-    };
-}
-
-fn put_into_sqlite(db: &mut SqliteConnection, rows: &[NewTwin<'_>]) -> QueryResult<usize> {
-    diesel::insert_into(twin::table)
-        .values(rows)
-        .on_conflict(twin::client_id)
-        .do_update()
-        .set(the_newer_row!(newer_in_sqlite))
-        .execute(db)
-}
-
-fn put_into_mysql(db: &mut MysqlConnection, rows: &[NewTwin<'_>]) -> QueryResult<usize> {
-    diesel::insert_into(twin::table)
-        .values(rows)
-        .on_conflict(DuplicatedKeys)
-        .do_update()
-        .set(the_newer_row!(newer_in_mysql))
-        .execute(db)
-}
-
-/// As a fragment in each column: diesel puts no `WHERE` behind a batch's `DO UPDATE`.
-fn newer_in_sqlite<C: Column<SqlType: TypedExpressionType>>(_: C) -> SqlLiteral<C::SqlType> {
-    let column = C::NAME;
-    sql(&format!("IIF(excluded.revision > twin.revision, excluded.{column}, twin.{column})"))
-}
-
-fn newer_in_mysql<C: Column<SqlType: TypedExpressionType>>(_: C) -> SqlLiteral<C::SqlType> {
-    let column = C::NAME;
-    sql(&format!("IF(VALUES(revision) > revision, VALUES({column}), {column})"))
+/// Whether [`put`] is a single statement for so many rows, and so does all of it or nothing.
+pub(super) fn is_one_statement(db: &Db, rows: &[NewTwin<'_>]) -> bool {
+    match db {
+        Db::MySql(_) => rows.len() <= STATEMENT_ROWS,
+        Db::Sqlite(_) => rows.len() <= 1,
+    }
 }
 
 /// Takes away a row of a lower revision, if there is one.

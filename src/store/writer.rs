@@ -144,7 +144,7 @@ fn write(connection: &mut Locked, batch: &Batch, abandoned: &AtomicBool) -> Resu
         let packet = connection.packet;
         Err(Fault::Refused(format!("{bytes} bytes, and max_allowed_packet is {packet}")))
     } else {
-        transaction(&mut connection.db, abandoned, |db| put_all(db, batch))
+        put_all(&mut connection.db, batch, abandoned)
     };
     if let (Err(Fault::Refused(_)), [_]) = (&result, batch.as_slice()) {
         transaction(&mut connection.db, abandoned, |db| numbers::put(db, numbers::PROBE, 1))
@@ -153,21 +153,29 @@ fn write(connection: &mut Locked, batch: &Batch, abandoned: &AtomicBool) -> Resu
     result
 }
 
-fn put_all(db: &mut Db, batch: &Batch) -> diesel::QueryResult<()> {
+/// In one transaction. What is a single statement is one by itself, and saves the journeys to begin and to end it.
+fn put_all(db: &mut Db, batch: &Batch, abandoned: &AtomicBool) -> Result<(), Fault> {
     let mut rows = Vec::with_capacity(batch.len());
+    let mut deletes = Vec::new();
     for commit in batch {
         match &commit.change {
             Change::Put(record) => {
                 let (revision, applied) = (commit.revision, commit.applied);
                 rows.push(NewTwin::new(&commit.id, record, revision, applied));
             }
-            Change::Delete => {
-                twins::delete(db, &commit.id, commit.revision)?;
-                deleted::put(db, &commit.id, commit.applied)?;
-            }
+            Change::Delete => deletes.push(commit),
         }
     }
-    twins::put(db, &rows)
+    if deletes.is_empty() && twins::is_one_statement(db, &rows) {
+        return twins::put(db, &rows).map_err(Fault::from);
+    }
+    transaction(db, abandoned, |db| {
+        for commit in deletes {
+            twins::delete(db, &commit.id, commit.revision)?;
+            deleted::put(db, &commit.id, commit.applied)?;
+        }
+        twins::put(db, &rows)
+    })
 }
 
 /// Runs `work` in a transaction, which an abandoned thread does not commit any more.
