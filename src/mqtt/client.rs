@@ -1,9 +1,8 @@
 //! A paho client, for one connection, with care for what paho does at its end.
 
 use std::{
-    collections::VecDeque,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     thread,
@@ -12,9 +11,11 @@ use std::{
 
 use actix_rt::task::JoinHandle;
 use paho_mqtt::{
-    AsyncClient, ConnectOptions, DeliveryToken, DisconnectOptions, Error, Message, QoS, Result,
-    ServerResponse, Token,
+    AsyncClient, ConnectOptions, DisconnectOptions, Error, Message, QoS, Result, ServerResponse,
+    Token,
 };
+
+use super::unanswered::{Listening, Unanswered};
 
 /// A paho client that is let go of on a thread of its own.
 ///
@@ -27,14 +28,16 @@ use paho_mqtt::{
 pub(super) struct Client {
     paho: AsyncClient,
     /// What has been published and not answered, as far as we know.
-    waiting: Mutex<VecDeque<(JoinHandle<()>, DeliveryToken)>>,
+    waiting: Arc<Mutex<Unanswered>>,
+    /// The task that looks after that, once there is something.
+    listens: OnceLock<JoinHandle<()>>,
     /// Whether a publish failed while it was written.
     spoilt: Arc<AtomicBool>,
 }
 
 impl From<AsyncClient> for Client {
     fn from(paho: AsyncClient) -> Self {
-        Self { paho, waiting: Mutex::default(), spoilt: Arc::default() }
+        Self { paho, waiting: Arc::default(), listens: OnceLock::new(), spoilt: Arc::default() }
     }
 }
 
@@ -51,21 +54,21 @@ impl Client {
 
     /// Publishes, and has a task of this arbiter call `then` with the outcome, unless the client
     /// goes first.
-    pub(super) fn publish(&self, message: Message, then: impl FnOnce(Result<()>) + 'static) {
+    pub(super) fn publish(&self, message: Message, then: impl FnOnce(Result<()>) + Send + 'static) {
         let token = self.paho.publish(message);
-        let (answer, spoilt) = (token.clone(), Arc::clone(&self.spoilt));
-        let task = actix::spawn(async move {
-            let result = answer.await;
+        let spoilt = Arc::clone(&self.spoilt);
+        let then = move |result| {
             if is_write_error(&result) {
                 spoilt.store(true, Ordering::Relaxed);
             }
             then(result);
-        });
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.push_back((task, token));
-        while waiting.front().is_some_and(|(task, _)| task.is_finished()) {
-            waiting.pop_front();
-        }
+        };
+        self.waiting().push(token, Box::new(then));
+        self.listens.get_or_init(|| actix::spawn(Listening(Arc::clone(&self.waiting))));
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Unanswered> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Publishes at QoS 0, and waits until it is written.
@@ -108,14 +111,12 @@ impl Client {
 }
 
 impl Drop for Client {
-    /// Whose task is aborted here has not seen its outcome and never will: the thread looks at it.
+    /// What is unanswered here has not seen its outcome and never will: the thread looks at it.
     fn drop(&mut self) {
-        let waiting = self.waiting.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let abort = |(task, token): (JoinHandle<()>, DeliveryToken)| {
-            task.abort();
-            token
-        };
-        let tokens: Vec<_> = waiting.drain(..).map(abort).collect();
+        if let Some(listens) = self.listens.get() {
+            listens.abort();
+        }
+        let tokens = self.waiting().take();
         let (paho, spoilt) = (self.paho.clone(), Arc::clone(&self.spoilt));
         let let_go = move || {
             // It takes paho's lock, and so waits until a callback that still runs is over.

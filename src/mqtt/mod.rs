@@ -27,6 +27,7 @@ mod send;
 mod subscribe;
 mod tls;
 mod trouble;
+mod unanswered;
 mod window;
 mod wire;
 

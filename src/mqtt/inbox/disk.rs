@@ -24,8 +24,12 @@ pub(super) const FLOOR_BYTES: u64 = 8 << 20;
 /// The most bytes of the room kept free.
 const RESERVE_BYTES: u64 = 16 << 20;
 
-/// An element's position is remembered for each so many of them, to find one by its place in line.
+/// An element's position is remembered for each so many of them, to find one by its place in line: so even millions
+/// of them are found, as at most 4096 positions are remembered.
 const REMEMBER_EACH: usize = 1000;
+
+/// While there are no more than these, each one's is: then nothing is read to give back the room of the first ones.
+const REMEMBER_ALL: usize = 4000;
 
 /// The file with the entries, oldest first.
 pub(super) struct Disk {
@@ -86,6 +90,8 @@ impl Disk {
     fn add(&mut self, entry: &[u8]) -> io::Result<()> {
         self.heal()?;
         let entries = self.queue.size();
+        let offset = if entries < REMEMBER_ALL { 1 } else { REMEMBER_EACH };
+        self.queue.set_cache_offset_policy(OffsetCacheKind::Linear { offset });
         let Err(error) = self.queue.add(entry) else { return Ok(()) };
         self.is_torn = true;
         self.heal()?;
