@@ -64,6 +64,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("log", &["store", "mqtt", "manager", "device", "client", "config", "bin"]),
     ("lru", &["manager"]),
     ("memchr", &["mqtt"]),
+    ("mimalloc", &["bin"]),
     ("openssl", &["tls", "rights"]),
     ("paho_mqtt", &["mqtt"]),
     ("pollster", &["device", "client"]),

@@ -64,12 +64,7 @@ impl Stage {
             let (client, events) = AsyncClient::new(options(port), QUEUE);
             let unacknowledged = Rc::new(Cell::new(0));
             let (subscribed, ready) = oneshot::channel();
-            actix_rt::spawn(listen(
-                events,
-                tell.clone(),
-                Rc::clone(&unacknowledged),
-                subscribed,
-            ));
+            actix_rt::spawn(listen(events, tell.clone(), Rc::clone(&unacknowledged), subscribed));
             if filters.is_empty() {
                 // An answer is awaited all the same: so it is connected.
                 client.try_subscribe(format!("nobody/{number}"), QoS::AtMostOnce).unwrap();

@@ -52,7 +52,7 @@ fn is_answered(
     written: &Map<String, Value>,
     record: &Record,
 ) -> usize {
-    let candidate = Candidate { id: "lamp", record, online: Some(false) };
+    let candidate = Candidate::new("lamp", record, Some(false));
     let row = |query: &Query| Selection::new(query, None).row(candidate).unwrap();
     let found = row(asked);
     let opposite = negated(written);

@@ -60,7 +60,7 @@ impl TwinActor {
     fn selected(&self, ask: &Ask, select: &Query) -> Result<String, SelectError> {
         let record = self.twin.to_record();
         let online = self.twin.presence(ask.session).online();
-        let candidate = Candidate { id: self.id.as_str(), record: &record, online };
+        let candidate = Candidate::new(self.id.as_str(), &record, online);
         let row = || Selection::new(select, None).row(candidate);
         let row = if self.twin.exists() { row()? } else { None };
         let rows = Rows::of(select, row.as_slice());

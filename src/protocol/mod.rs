@@ -26,6 +26,7 @@ pub use number::{Decimal, same_number, same_value, whole_number};
 pub use object::{Bad, DEFAULT_PAYLOAD_LIMIT, MAX_DEPTH};
 pub(crate) use patch::{Path, at, leaves, merge, without_nulls};
 pub use problem::{Code, Problem};
+pub(crate) use query::string;
 pub use query::{
     Column, Condition, MAX_PATTERN, MAX_QUERY_PARTS, Orient, Output, Part, Pattern, Query,
     QueryError, Scalar, Step, Test,

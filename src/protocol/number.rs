@@ -113,6 +113,33 @@ impl Decimal {
     }
 }
 
+impl Decimal {
+    /// How a number, as JSON, is in order to this. Most numbers are short and whole, and need no taking apart.
+    pub(super) fn order_of(&self, number: &str) -> Ordering {
+        match (short(number), self.short()) {
+            (Some(number), Some(own)) => number.cmp(&own),
+            _ => Self::of(number).cmp(self),
+        }
+    }
+
+    fn short(&self) -> Option<i64> {
+        if self.digits.is_empty() {
+            return Some(0);
+        }
+        let zeros = u32::try_from(self.exponent).ok().filter(|zeros| *zeros < 19)?;
+        let whole: i64 = self.digits.parse().ok()?;
+        let whole = whole.checked_mul(10_i64.checked_pow(zeros)?)?;
+        Some(if self.negative { -whole } else { whole })
+    }
+}
+
+/// A number that is written as a whole one of at most 18 digits.
+fn short(text: &str) -> Option<i64> {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    (digits.len() <= 18 && digits.bytes().all(|sign| sign.is_ascii_digit()))
+        .then(|| text.parse().ok())?
+}
+
 impl Ord for Decimal {
     fn cmp(&self, other: &Self) -> Ordering {
         let sign = |number: &Self| match (number.digits.is_empty(), number.negative) {
@@ -226,6 +253,15 @@ mod tests {
             let (a, b) = (format!("{one}e-{shift}"), format!("{other}e-{place}"));
             let floats = a.parse::<f64>().unwrap().partial_cmp(&b.parse().unwrap());
             prop_assert_eq!(Some(Decimal::of(&a).cmp(&Decimal::of(&b))), floats);
+            prop_assert_eq!(Some(Decimal::of(&b).order_of(&a)), floats);
+        }
+
+        #[test]
+        fn short_numbers_are_in_the_order_of_long_ones(
+            one in "-?(0|[1-9][0-9]{0,20})(e[0-3])?", other in "-?(0|[1-9][0-9]{0,20})(e[0-3])?",
+        ) {
+            let order = Decimal::of(&one).cmp(&Decimal::of(&other));
+            prop_assert_eq!(Decimal::of(&other).order_of(&one), order);
         }
 
         #[test]

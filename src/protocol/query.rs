@@ -13,6 +13,7 @@ pub use column::{Column, Part, Step};
 pub use condition::{Condition, Test};
 pub use like::Pattern;
 pub use scalar::Scalar;
+pub(crate) use scalar::string;
 
 /// The most outputs, conditions, or names of a query.
 ///

@@ -2,7 +2,11 @@
 //! asked for by `twinmgr grant`, `revoke` or `user rm`.
 
 use diesel::{
-    QueryResult, QueryableByName, RunQueryDsl, sql_query,
+    QueryResult, QueryableByName, RunQueryDsl,
+    backend::Backend,
+    deserialize::{self, FromSql},
+    row::{Field, NamedRow},
+    sql_query,
     sql_types::{BigInt, Binary, Nullable, Text},
 };
 
@@ -41,49 +45,60 @@ struct Name {
     name: String,
 }
 
-#[derive(QueryableByName)]
-struct Stored {
-    #[diesel(sql_type = BigInt)]
-    id: i64,
-    #[diesel(sql_type = Nullable<Text>)]
-    permission: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
-    action: Option<String>,
-    #[diesel(sql_type = Nullable<Binary>)]
-    clientid: Option<Vec<u8>>,
-    #[diesel(sql_type = Nullable<Binary>)]
-    username: Option<Vec<u8>>,
-    #[diesel(sql_type = Nullable<Binary>)]
-    address: Option<Vec<u8>>,
-    #[diesel(sql_type = Nullable<Binary>)]
-    topic: Option<Vec<u8>>,
+/// A row as [`select`] reads it.
+struct Stored(Row);
+
+impl<B: Backend> QueryableByName<B> for Stored
+where
+    i64: FromSql<BigInt, B>,
+    Option<String>: FromSql<Nullable<Text>, B>,
+    Option<Vec<u8>>: FromSql<Nullable<Binary>, B>,
+{
+    /// By place: there may be a row for each of a hundred thousand things.
+    fn build<'a>(row: &impl NamedRow<'a, B>) -> deserialize::Result<Self> {
+        let word = |at| value::<B, Text, String>(row, at).map(Option::unwrap_or_default);
+        // SQLite checks no text: what is none names nobody.
+        let text = |at| -> deserialize::Result<Option<String>> {
+            let bytes = value::<B, Binary, Vec<u8>>(row, at)?;
+            Ok(bytes.map(|text| String::from_utf8(text).unwrap_or_default()))
+        };
+        let id = diesel::row::Row::get(row, 0).ok_or("a row without an id")?;
+        Ok(Self(Row {
+            id: FromSql::<BigInt, B>::from_nullable_sql(id.value())?,
+            allows: is(&word(1)?, &[(&["allow", "1"], true), (&["deny", "0"], false)]),
+            action: is(
+                &word(2)?,
+                &[
+                    (&["subscribe", "1"], Action::Subscribe),
+                    (&["publish", "2"], Action::Publish),
+                    (&["all", "3"], Action::All),
+                ],
+            ),
+            client_id: text(3)?,
+            username: text(4)?,
+            address: text(5)?,
+            topic: text(6)?.unwrap_or_default(),
+        }))
+    }
 }
 
-impl From<Stored> for Row {
-    fn from(row: Stored) -> Self {
-        let word = |value: Option<String>| value.unwrap_or_default().to_lowercase();
-        // SQLite checks no text: what is none names nobody.
-        let text =
-            |bytes: Option<Vec<u8>>| bytes.map(|text| String::from_utf8(text).unwrap_or_default());
-        Self {
-            id: row.id,
-            allows: match word(row.permission).as_str() {
-                "allow" | "1" => Some(true),
-                "deny" | "0" => Some(false),
-                _ => None,
-            },
-            action: match word(row.action).as_str() {
-                "subscribe" | "1" => Some(Action::Subscribe),
-                "publish" | "2" => Some(Action::Publish),
-                "all" | "3" => Some(Action::All),
-                _ => None,
-            },
-            client_id: text(row.clientid),
-            username: text(row.username),
-            address: text(row.address),
-            topic: text(row.topic).unwrap_or_default(),
-        }
+/// The value at a place; none if it is null.
+fn value<'a, B, T, V>(row: &impl NamedRow<'a, B>, at: usize) -> deserialize::Result<Option<V>>
+where
+    B: Backend,
+    Option<V>: FromSql<Nullable<T>, B>,
+    T: diesel::sql_types::SqlType<IsNull = diesel::sql_types::is_nullable::NotNull>,
+{
+    match diesel::row::Row::get(row, at) {
+        Some(field) => FromSql::from_nullable_sql(field.value()),
+        None => Ok(None),
     }
+}
+
+/// What a word stands for, however it is spelled.
+fn is<T: Copy>(word: &str, words: &[(&[&str], T)]) -> Option<T> {
+    let is_one = |known: &[&str]| known.iter().any(|known| known.eq_ignore_ascii_case(word));
+    words.iter().find(|(known, _)| is_one(known)).map(|(_, meaning)| *meaning)
 }
 
 /// The rows about a group's members, or about all groups', perhaps with others that are about neither.
@@ -98,7 +113,7 @@ pub(super) fn rows(db: &mut Db, group: Option<&GroupName>) -> QueryResult<Vec<Ro
         Db::MySql(db) => query.load(db),
         Db::Sqlite(db) => query.load(db),
     }?;
-    Ok(rows.into_iter().map(Row::from).collect())
+    Ok(rows.into_iter().map(|Stored(row)| row).collect())
 }
 
 /// All rows, in order of id.
@@ -108,7 +123,7 @@ pub(super) fn all(db: &mut Db) -> QueryResult<Vec<Row>> {
         Db::MySql(db) => query.load(db),
         Db::Sqlite(db) => query.load(db),
     }?;
-    Ok(rows.into_iter().map(Row::from).collect())
+    Ok(rows.into_iter().map(|Stored(row)| row).collect())
 }
 
 /// Reads the rows of which this holds, in order of id. All that goes in is ours; what a message brings is bound.

@@ -18,7 +18,7 @@ enum Named {
 
 /// Whether it names every thing.
 pub(super) fn names_everybody(row: &Row) -> bool {
-    named(row) == Named::Everybody
+    row.name() == Some(EVERYBODY)
 }
 
 fn named(row: &Row) -> Named {

@@ -20,7 +20,7 @@ use super::{
     fault::Fault,
     lane::{Lane, Report, Work},
     reach,
-    select::{self, Chunk, Part},
+    select::{self, Chunk},
     twins,
 };
 use crate::protocol::{GroupName, ThingId};
@@ -47,7 +47,7 @@ pub(super) enum Found {
     Unsettled(Vec<ThingId>),
     Pong,
     Members(Members),
-    Part(Part),
+    Part(select::Found),
 }
 
 /// The connections that all readers share.

@@ -9,16 +9,19 @@ use std::{
 use super::{
     Select, SelectFault, Selected,
     lane::{Lane, Report},
-    reader::{Found, Read, Reader},
-    select::{Chunk, Part},
+    reader::{self, Read, Reader},
+    select::{Chunk, Found, Way},
 };
 use crate::{protocol::ThingId, twin::Rows};
 
 /// The most twins in one chunk.
-const CHUNK: usize = 500;
+const CHUNK: usize = 16_384;
+
+/// The most of a chunk whose rows are found one by one.
+const EACH: usize = 500;
 
 /// How many the first chunk of a query has: nobody knows yet how much work they are.
-const FIRST: usize = 16;
+const FIRST: usize = 256;
 
 /// Chunks become larger while they take less than this, and smaller when they take longer than four times that.
 const SHORT: Duration = Duration::from_millis(50);
@@ -30,18 +33,20 @@ const KEPT_BYTES: usize = 64 << 20;
 struct Active {
     select: Arc<Select>,
     next: usize,
-    /// How many twins the next chunk has.
+    /// How many twins the next chunk has, and how their rows are found.
     size: usize,
+    way: Way,
     rows: Vec<Arc<Rows>>,
     unreadable: Vec<(ThingId, String)>,
 }
 
 impl Active {
     fn chunk(&self) -> Chunk {
-        let end = self.select.ids.len().min(self.next + self.size);
+        let size = if self.way == Way::Each { self.size.min(EACH) } else { self.size };
+        let end = self.select.ids.len().min(self.next + size);
         // What comes before matters to the count and the bytes of each chunk: it is shared, not copied.
         let (select, before) = (Arc::clone(&self.select), self.rows.clone());
-        Chunk { select, range: self.next..end, before }
+        Chunk { select, range: self.next..end, way: self.way, before }
     }
 
     /// The bytes of the rows so far.
@@ -73,6 +78,7 @@ impl Selector {
             select,
             next: 0,
             size: FIRST,
+            way: Way::Through,
             rows: vec![],
             unreadable: vec![],
         });
@@ -89,7 +95,8 @@ impl Selector {
 
     /// Takes in what came of a chunk. One that failed for the database's sake is tried again.
     pub(super) fn finished(&mut self, report: Report<Reader>, now: Instant) {
-        let Some((Read::Select(chunk), Ok(Found::Part(part)))) = self.lane.finish(report, now)
+        let Some((Read::Select(chunk), Ok(reader::Found::Part(part)))) =
+            self.lane.finish(report, now)
         else {
             return;
         };
@@ -100,8 +107,9 @@ impl Selector {
         }
         let Some(mut active) = self.active.pop_front() else { return };
         match part {
-            Part::Rows { rows, unreadable, done } => {
+            Found::Rows { rows, unreadable, done, way } => {
                 active.next += done;
+                active.way = way;
                 active.size = next_size(active.size, self.lane.took());
                 active.rows.push(Arc::new(rows));
                 active.unreadable.extend(unreadable);
@@ -111,11 +119,11 @@ impl Selector {
                     self.active.push_back(active);
                 }
             }
-            Part::Answer(answer, unreadable) => {
+            Found::Answer(answer, unreadable) => {
                 active.unreadable.extend(unreadable);
                 active.tell(Ok(answer));
             }
-            Part::Failed(fault) => active.tell(Err(fault)),
+            Found::Failed(fault) => active.tell(Err(fault)),
         }
     }
 
@@ -137,7 +145,7 @@ impl Selector {
 /// How many twins come behind a chunk of so many that took so long.
 fn next_size(size: usize, took: Duration) -> usize {
     if took < SHORT {
-        CHUNK.min(size * 2)
+        CHUNK.min(size * 4)
     } else if took > SHORT * 4 {
         1.max(size / 2)
     } else {
@@ -152,7 +160,7 @@ mod tests {
     /// The sizes of chunks of twins that take so long each, until they stay.
     fn sizes(each: Duration) -> Vec<usize> {
         let mut sizes = vec![FIRST];
-        for _ in 0..10 {
+        for _ in 0..12 {
             let last = sizes[sizes.len() - 1];
             sizes.push(next_size(last, each * u32::try_from(last).unwrap()));
         }
@@ -162,9 +170,11 @@ mod tests {
 
     #[test]
     fn chunks_are_as_large_as_their_time_allows() {
-        assert_eq!(sizes(Duration::from_micros(1)), [16, 32, 64, 128, 256, 500]);
-        assert_eq!(sizes(Duration::from_millis(1)), [16, 32, 64]);
-        assert_eq!(sizes(Duration::from_millis(60)), [16, 8, 4, 2]);
-        assert_eq!(sizes(Duration::from_secs(2)), [16, 8, 4, 2, 1]);
+        let quick = [256, 1024, 4096, 16_384];
+        assert_eq!(sizes(Duration::from_micros(1)), quick);
+        assert_eq!(sizes(Duration::from_millis(1)), [256, 128]);
+        assert_eq!(sizes(Duration::from_micros(100)), [256, 1024]);
+        assert_eq!(sizes(Duration::from_millis(60)), [256, 128, 64, 32, 16, 8, 4, 2]);
+        assert_eq!(sizes(Duration::from_secs(2)), [256, 128, 64, 32, 16, 8, 4, 2, 1]);
     }
 }

@@ -26,6 +26,10 @@ use twinthing::{
 
 use cli::{Called, Given};
 
+/// Twins come and go by the thousand: docs/performance.md says what this is worth.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Why the program ends otherwise than asked.
 #[derive(Debug, thiserror::Error)]
 enum Failure {

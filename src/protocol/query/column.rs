@@ -53,6 +53,20 @@ pub enum Part {
     DeclinedMeta,
 }
 
+impl Part {
+    /// Its place among the six, from 0.
+    pub(crate) fn place(self) -> usize {
+        match self {
+            Self::Reported => 0,
+            Self::ReportedMeta => 1,
+            Self::Desired => 2,
+            Self::DesiredMeta => 3,
+            Self::Declined => 4,
+            Self::DeclinedMeta => 5,
+        }
+    }
+}
+
 /// A step of a path.
 ///
 /// ```

@@ -1,6 +1,6 @@
 //! The values that conditions compare.
 
-use std::cmp::Ordering;
+use std::{borrow::Cow, cmp::Ordering};
 
 use serde_json::Value;
 
@@ -63,7 +63,7 @@ impl Scalar {
     /// How two numbers, or two strings, are in order; none for anything else.
     ///
     /// ```
-    /// use std::cmp::Ordering;
+    /// use std::{borrow::Cow, cmp::Ordering};
     /// use twinthing::protocol::Scalar;
     ///
     /// let (upper, lower) = (Scalar::Text("Z".into()), Scalar::Text("a".into()));
@@ -77,5 +77,37 @@ impl Scalar {
             (Self::Text(one), Self::Text(other)) => Some(one.cmp(other)),
             _ => None,
         }
+    }
+
+    /// How a value, as JSON, is in order to this: none if it is of another type, or there is no order in it.
+    pub(crate) fn order_of(&self, value: &str) -> Option<Ordering> {
+        match self {
+            Self::Number(own) => is_number(value).then(|| own.order_of(value)),
+            Self::Text(own) => string(value).map(|text| text.as_ref().cmp(own)),
+            Self::Bool(_) => None,
+        }
+    }
+
+    /// Whether a value, as JSON, is this; none if it is of another type.
+    pub(crate) fn is(&self, value: &str) -> Option<bool> {
+        match self {
+            Self::Bool(own) => value.parse().ok().map(|value: bool| value == *own),
+            Self::Number(_) | Self::Text(_) => self.order_of(value).map(Ordering::is_eq),
+        }
+    }
+}
+
+/// Whether JSON is a number.
+fn is_number(value: &str) -> bool {
+    value.starts_with(|sign: char| sign == '-' || sign.is_ascii_digit())
+}
+
+/// The string that JSON is, if it is one; most hold nothing that has to be read another way.
+pub(crate) fn string(value: &str) -> Option<Cow<'_, str>> {
+    let inner = value.strip_prefix('"')?.strip_suffix('"')?;
+    if inner.contains('\\') {
+        serde_json::from_str(value).ok().map(Cow::Owned)
+    } else {
+        Some(inner.into())
     }
 }

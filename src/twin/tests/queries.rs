@@ -34,7 +34,7 @@ fn query(request: &Value) -> Query {
 
 /// The row of the lamp, asked as a member of the group `hall`.
 fn row(request: &Value, record: &Record) -> Option<Vec<Value>> {
-    let candidate = Candidate { id: "lamp", record, online: Some(true) };
+    let candidate = Candidate::new("lamp", record, Some(true));
     Selection::new(&query(request), Some("hall")).row(candidate).unwrap()
 }
 
@@ -160,7 +160,7 @@ fn conditions_are_put_together_in_two_valued_logic() {
 #[test]
 fn a_document_that_is_no_json_is_an_error_only_if_it_is_asked_for() {
     let broken = Record { reported: "{\"a\":".to_owned(), ..lamp() };
-    let candidate = Candidate { id: "lamp", record: &broken, online: None };
+    let candidate = Candidate::new("lamp", &broken, None);
     let asked = |column: &str| {
         Selection::new(&query(&json!({"select": [column]})), None).row(candidate).is_ok()
     };
@@ -171,7 +171,7 @@ fn a_document_that_is_no_json_is_an_error_only_if_it_is_asked_for() {
 #[test]
 fn a_query_that_asks_for_a_large_document_again_and_again_is_too_large() {
     let large = record(&json!({"a": vec![0; 100_000]}), &json!({}));
-    let candidate = Candidate { id: "lamp", record: &large, online: None };
+    let candidate = Candidate::new("lamp", &large, None);
     let asked = |times: usize| {
         let names: Vec<_> = (0..times).map(|n| n.to_string()).collect();
         let request = json!({"select": vec!["reported"; times], "as": names});
@@ -425,7 +425,7 @@ proptest! {
             .collect();
         if let Ok(query) = Query::from_object(&request) {
             let record = record(&reported, &json!({}));
-            let candidate = Candidate { id: "lamp", record: &record, online: None };
+            let candidate = Candidate::new("lamp", &record, None);
             let row = Selection::new(&query, None).row(candidate).unwrap();
             let answer = query_answer(&query, None, &[&Rows::of(&query, row.as_slice())]);
             prop_assert!(serde_json::from_str::<Value>(&answer).is_ok());
