@@ -4,7 +4,11 @@ use std::collections::BTreeSet;
 
 use actix::prelude::*;
 
-use super::{Happened, Router, group_sets::Taken, things::Entry};
+use super::{
+    Happened, Router,
+    group_sets::Taken,
+    things::{Entry, UnderWay},
+};
 use crate::{
     mqtt::{Arrived, HandOnAgain, Poison, Replayed},
     protocol::{ThingId, Timestamp},
@@ -31,7 +35,7 @@ impl Router {
     /// once more, all of it is set aside.
     pub(super) fn bury(&mut self, id: ThingId, last: Option<u64>) {
         let Some(entry) = self.things.get(&id) else { return };
-        let under_way = entry.under_way.drain(..).flat_map(|under_way| under_way.numbers);
+        let under_way = entry.under_way.drain(..).flat_map(UnderWay::into_numbers);
         let waiting = entry.waiting.drain(..).flat_map(Happened::into_numbers);
         let behind = entry.flood.numbers().into_iter().chain(last);
         let numbers = under_way.chain(waiting).chain(behind).collect::<Vec<_>>();

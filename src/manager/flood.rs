@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Happened, allowance::Allowance};
+use super::{Happened, allowance::Allowance, things::give_back};
 use crate::{protocol::Timestamp, twin::Event};
 
 /// The most events of a thing that wait for its rate. Above that it is handed on at once, so that those which
@@ -51,6 +51,21 @@ impl Flood {
         self.waiting.back()?.merged.last().copied()
     }
 
+    /// Whether an event may go through at once: nothing waits before it, and it need not wait either. Then it counts.
+    pub(super) fn passes(&mut self, happened: &Happened, now: Timestamp) -> bool {
+        if !self.waiting.is_empty() {
+            return false;
+        }
+        if matches!(happened.event, Event::Reported(_)) {
+            self.allowance.grow(now);
+            if !self.allowance.has_one() {
+                return false;
+            }
+            self.allowance.take(1 + happened.merged.len());
+        }
+        true
+    }
+
     /// The next event that need not wait.
     pub(super) fn next(&mut self, now: Timestamp) -> Option<Happened> {
         let is_report = matches!(self.waiting.front()?.event, Event::Reported(_));
@@ -61,6 +76,7 @@ impl Flood {
             }
         }
         let next = self.waiting.pop_front()?;
+        give_back(&mut self.waiting);
         if is_report {
             self.allowance.take(1 + next.merged.len());
         }
@@ -109,8 +125,13 @@ mod tests {
     fn flood() -> Flood {
         let mut flood = Flood::new(1);
         for number in 0..10 {
-            flood.put(report(number, r#"{"delta":{}}"#));
-            assert!(flood.next(Timestamp(0)).is_some());
+            let report = report(number, r#"{"delta":{}}"#);
+            if number % 2 == 0 {
+                assert!(flood.passes(&report, Timestamp(0)));
+            } else {
+                flood.put(report);
+                assert!(flood.next(Timestamp(0)).is_some());
+            }
         }
         flood
     }
@@ -118,13 +139,16 @@ mod tests {
     #[test]
     fn what_is_above_the_rate_waits_and_is_merged() {
         let mut flood = flood();
-        assert_eq!(flood.put(report(11, r#"{"delta":{"a":1,"b":1}}"#)), None);
+        let above = report(11, r#"{"delta":{"a":1,"b":1}}"#);
+        assert!(!flood.passes(&above, Timestamp(0)));
+        assert_eq!(flood.put(above), None);
+        assert!(!flood.passes(&event(99, Event::Get), Timestamp(0)), "it would overtake");
         assert_eq!(flood.put(report(12, r#"{"delta":{"b":2}}"#)), Some(11));
         assert_eq!(flood.put(report(13, r#"{"delta":{"c":3}}"#)), Some(12));
         assert!(flood.next(Timestamp(0)).is_none());
         let merged = flood.next(Timestamp(0) + Duration::from_secs(1)).unwrap();
-        assert_eq!(merged.numbers().collect::<Vec<_>>(), [11, 12, 13]);
         assert_eq!(merged.event, report(0, r#"{"delta":{"a":1,"b":2,"c":3}}"#).event);
+        assert_eq!(merged.into_numbers().collect::<Vec<_>>(), [11, 12, 13]);
         assert!(flood.is_empty());
         flood.put(report(14, r#"{"delta":{"a":9}}"#));
         assert!(flood.next(Timestamp(0) + Duration::from_millis(2_900)).is_none(), "three counted");

@@ -69,7 +69,8 @@ impl Handler<Finished> for Router {
         let Some(entry) = entry else { return };
         entry.untold += published;
         entry.told = told.or(entry.told);
-        if let Some(UnderWay { numbers, restores, is_set }) = entry.under_way.pop_front() {
+        if let Some(under_way) = entry.finish() {
+            let UnderWay { restores, is_set, .. } = under_way;
             if restores {
                 entry.restore_untold = entry.untold;
             }
@@ -77,7 +78,7 @@ impl Handler<Finished> for Router {
                 entry.sets.finished += 1;
                 entry.sets.untold = entry.untold;
             }
-            for number in numbers {
+            for number in under_way.into_numbers() {
                 if is_set && self.has_taken(number, &id, taken.clone()) {
                     continue;
                 }

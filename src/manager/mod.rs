@@ -150,11 +150,6 @@ impl Happened {
         let own = self.number();
         self.merged.into_iter().chain(own)
     }
-
-    /// The numbers of all messages that it is of.
-    fn numbers(&self) -> impl Iterator<Item = u64> {
-        self.merged.iter().copied().chain(self.number())
-    }
 }
 
 /// A client's request, as far as its answer needs it.

@@ -21,7 +21,7 @@ use super::{
     own_state::OwnState,
     restores::Restores,
     retries::Retries,
-    things::{Sets, Things},
+    things::{Sets, Things, give_back},
     twin_actor::TwinActor,
 };
 use crate::{
@@ -203,34 +203,43 @@ impl Router {
         {
             log::warn!("{id}: {reason}");
         }
-        if let Some(number) = entry.flood.put(happened) {
-            self.counters.merged += 1;
-            self.peers.parked.do_send(Parked(number));
+        if entry.flood.passes(&happened, now) {
+            self.take_on(&id, happened);
+        } else {
+            if let Some(number) = entry.flood.put(happened) {
+                self.counters.merged += 1;
+                self.peers.parked.do_send(Parked(number));
+            }
+            self.let_through(id, now);
         }
-        self.let_through(id, now);
         if self.things.len() > self.settings.cache {
             self.things.retire(moment, self.settings.idle, self.settings.cache);
         }
     }
 
-    /// Takes on what a thing's rate lets through: usually all that there is, at once.
+    /// Takes on what a thing's rate lets through.
     fn let_through(&mut self, id: ThingId, now: Timestamp) {
-        let Some(entry) = self.things.get(&id) else { return };
-        while let Some(happened) = entry.flood.next(now) {
-            let restores = happened.event == Event::Connected;
-            if !entry.waiting.is_empty() || (restores && !self.restores.enter()) {
-                entry.waiting.push_back(happened);
-                if restores {
-                    self.restores.wait(id.clone());
-                }
-            } else {
-                entry.hand_over(happened);
-            }
+        while let Some(happened) = self.things.get(&id).and_then(|entry| entry.flood.next(now)) {
+            self.take_on(&id, happened);
         }
-        if entry.flood.is_empty() {
+        if self.things.get(&id).is_none_or(|entry| entry.flood.is_empty()) {
             self.slowed.remove(&id);
         } else {
             self.slowed.insert(id);
+        }
+    }
+
+    /// Hands an event to the thing's actor, unless it is a restore, or behind one, whose turn has not come.
+    fn take_on(&mut self, id: &ThingId, happened: Happened) {
+        let Some(entry) = self.things.get(id) else { return };
+        let restores = happened.event == Event::Connected;
+        if !entry.waiting.is_empty() || (restores && !self.restores.enter()) {
+            entry.waiting.push_back(happened);
+            if restores {
+                self.restores.wait(id.clone());
+            }
+        } else {
+            entry.hand_over(happened);
         }
     }
 
@@ -259,6 +268,7 @@ impl Router {
             {
                 entry.hand_over(next);
             }
+            give_back(&mut entry.waiting);
             return;
         }
     }

@@ -17,11 +17,19 @@ const LOOK_AT: usize = 100;
 /// An event that was sent to an actor and is not finished.
 #[derive(Debug)]
 pub(super) struct UnderWay {
-    /// The numbers of its messages in the inbox.
-    pub(super) numbers: Vec<u64>,
+    /// The number of its message in the inbox, and of those that were merged into it.
+    number: Option<u64>,
+    merged: Vec<u64>,
     pub(super) restores: bool,
     /// Whether it is a group's SET.
     pub(super) is_set: bool,
+}
+
+impl UnderWay {
+    /// The numbers of its messages in the inbox.
+    pub(super) fn into_numbers(self) -> impl Iterator<Item = u64> {
+        self.merged.into_iter().chain(self.number)
+    }
 }
 
 /// SETs of groups that a thing has, until what they did is told: each has a place until then.
@@ -63,13 +71,20 @@ pub(super) struct Entry {
 
 impl Entry {
     /// Sends an event to the actor, and remembers that it is under way.
-    pub(super) fn hand_over(&mut self, happened: Happened) {
+    pub(super) fn hand_over(&mut self, mut happened: Happened) {
         let restores = happened.event == Event::Connected;
         self.restoring += usize::from(restores);
         let is_set = happened.ask.as_ref().is_some_and(|ask| ask.of_group);
-        let numbers = happened.numbers().collect();
-        self.under_way.push_back(UnderWay { numbers, restores, is_set });
+        let (number, merged) = (happened.number(), std::mem::take(&mut happened.merged));
+        self.under_way.push_back(UnderWay { number, merged, restores, is_set });
         self.actor.do_send(happened);
+    }
+
+    /// Takes out what the actor is through with.
+    pub(super) fn finish(&mut self) -> Option<UnderWay> {
+        let finished = self.under_way.pop_front();
+        give_back(&mut self.under_way);
+        finished
     }
 
     /// The revision up to which everything is told, once it is and was not asked for before.
@@ -85,6 +100,13 @@ impl Entry {
             || !self.waiting.is_empty()
             || !self.flood.is_empty()
             || self.untold > 0
+    }
+}
+
+/// Gives back the room of a queue that has become empty: it would stay as long as its twin, and there are many.
+pub(super) fn give_back<T>(queue: &mut VecDeque<T>) {
+    if queue.is_empty() {
+        *queue = VecDeque::new();
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 
 use actix::prelude::*;
 
-use super::{Ask, Common, DatabaseAway, Finished, Handling, Happened};
+use super::{Ask, Common, DatabaseAway, Finished, Handling, Happened, things::give_back};
 use crate::{
     mqtt::{Place, Publish},
     protocol::{Code, ThingId},
@@ -232,6 +232,7 @@ impl TwinActor {
         {
             self.finish(held);
         }
+        give_back(&mut self.held);
     }
 
     fn finish(&self, held: Held) {

@@ -61,7 +61,7 @@ fn numbered(count: usize) -> Vec<String> {
 }
 
 fn a_set_is_done_for_every_member_however_often_the_manager_is_killed_over_it(database: &Database) {
-    const MEMBERS: usize = 1500;
+    const MEMBERS: usize = 3000;
     let mut site = site(database, "all", &numbered(MEMBERS));
     let mut in_the_middle = 0;
     for round in 1..=5 {
@@ -70,7 +70,7 @@ fn a_set_is_done_for_every_member_however_often_the_manager_is_killed_over_it(da
         let request = json!({"set": {"n": round}, "query": round});
         site.client.publish_json("GRP/all/TWIN/SET", &request);
         // Killed at another point each time: before the first member has it, and in their middle.
-        for _ in 0..(round - 1) * 100 {
+        for _ in 0..(round - 1) * 50 {
             let is_of_it = |message: &Message| {
                 message.topic.ends_with("/TWIN/UPD") && message.json()["desired"]["n"] == round
             };
