@@ -31,10 +31,17 @@ async fn ask_all(stage: &mut Stage, things: usize) {
 /// What a twin takes in memory, and what is left of that when it has gone.
 pub async fn memory(plan: &Plan, things: usize) -> Line {
     const IDLE: Duration = Duration::from_secs(20);
-    let stored = Stored { twins: things + TOGETHER, members: 5, ..Stored::default() };
+    let stored = Stored { twins: things + TOGETHER, members: 5, is_group: true, is_pending: false };
     let ground = Ground::prepare(&plan.database, &stored, &[("TWIN_IDLE", "20")]);
-    let mut stage = Stage::connect(ground.broker.port(), &[&["TNG/+/TWIN/UPD"]]).await;
-    // Connections, threads and buffers are there before it is measured.
+    let filters = ["TNG/+/TWIN/UPD", "GRP/all/TWIN/RES"];
+    let mut stage = Stage::connect(ground.broker.port(), &[&filters]).await;
+    // Connections, threads and buffers are there before it is measured, and SQLite's cache is full.
+    for _ in 0..5 {
+        let nobody =
+            r#"{"select":["clientId"],"where":{"column":"reported.n","op":"<","value":0}}"#;
+        stage.say(0, "GRP/all/TWIN/GET".to_owned(), nobody);
+        stage.hear().await;
+    }
     for number in things..things + TOGETHER {
         stage.say(0, format!("TNG/{}/TWIN/GET", id(number)), "{}");
         stage.hear().await;

@@ -111,11 +111,9 @@ pub async fn asked(plan: &Plan, in_flight: usize) -> Vec<Line> {
         }
     }
     let [to_delta, to_settled, echo_delta, echo_settled] = &times;
-    // One way there and back is what the echo's delta takes: that is what both are measured by.
-    let once = echo_delta.share(0.5);
-    let line = |what: &str, ours: &Times, echo: &Times, ways: f64| {
+    let line = |what: &str, ours: &Times, echo: &Times, times: f64| {
         let ([p50, p95, p99], [e50, e95, e99]) = (ours.shares(), echo.shares());
-        let target = ways * once + 1.0;
+        let target = times * e50 + 1.0;
         Line {
             case: format!("SET to {what}, {in_flight} in flight"),
             database: plan.name(),

@@ -7,38 +7,39 @@ use crate::protocol::Timestamp;
 /// So many in a second, and never more than what can be saved up at once.
 #[derive(Debug)]
 pub(super) struct Allowance {
-    rate: usize,
-    most: usize,
+    rate: u32,
+    most: u32,
     /// Below zero if more was taken than there was.
-    saved: isize,
+    saved: i64,
     since: Option<Timestamp>,
 }
 
 impl Allowance {
     /// Never more than a second's worth at once, and nothing yet.
     pub(super) fn new(rate: usize) -> Self {
-        Self { rate: rate.max(1), most: rate.max(1), saved: 0, since: None }
+        Self { rate: counted(rate), most: counted(rate), saved: 0, since: None }
     }
 
     /// Never more than `most` at once, and that now.
     pub(super) fn full(rate: usize, most: usize) -> Self {
-        Self { rate: rate.max(1), most: most.max(1), saved: signed(most.max(1)), since: None }
+        let most = counted(most);
+        Self { rate: counted(rate), most, saved: i64::from(most), since: None }
     }
 
     /// Takes in the time that has passed.
     pub(super) fn grow(&mut self, now: Timestamp) {
-        let each = Duration::from_secs(1) / u32::try_from(self.rate).unwrap_or(u32::MAX);
+        let each = Duration::from_secs(1) / self.rate;
         let Some(since) = self.since.filter(|since| *since <= now) else {
             self.since = Some(now);
             return;
         };
         let passed = now.since(since).as_nanos() / each.as_nanos().max(1);
-        let new = usize::try_from(passed).unwrap_or(usize::MAX);
-        if self.saved.saturating_add(signed(new)) >= signed(self.most) {
-            (self.saved, self.since) = (signed(self.most), Some(now));
+        let new = u32::try_from(passed).unwrap_or(u32::MAX);
+        if self.saved.saturating_add(i64::from(new)) >= i64::from(self.most) {
+            (self.saved, self.since) = (i64::from(self.most), Some(now));
         } else {
-            self.saved += signed(new);
-            self.since = Some(since + each * u32::try_from(new).unwrap_or(u32::MAX));
+            self.saved += i64::from(new);
+            self.since = Some(since + each * new);
         }
     }
 
@@ -52,12 +53,14 @@ impl Allowance {
 
     /// Takes so many, and owes what there is not: a second's worth at most.
     pub(super) fn take(&mut self, count: usize) {
-        self.saved = self.saved.saturating_sub(signed(count)).max(-signed(self.rate));
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        self.saved = self.saved.saturating_sub(count).max(-i64::from(self.rate));
     }
 }
 
-fn signed(count: usize) -> isize {
-    isize::try_from(count).unwrap_or(isize::MAX)
+/// From 1 to what can be counted.
+fn counted(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX).max(1)
 }
 
 #[cfg(test)]

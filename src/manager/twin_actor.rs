@@ -37,10 +37,10 @@ pub(crate) struct TwinActor {
 #[derive(Debug)]
 enum State {
     /// The twin is on its way from the database; what happens meanwhile waits.
-    Loading(VecDeque<Happened>),
+    Loading(Vec<Happened>),
     Ready,
     /// The row holds no twin. It is left as it is.
-    Unreadable(String),
+    Unreadable(Box<str>),
 }
 
 /// What an event left to do once it is committed.
@@ -66,7 +66,7 @@ impl TwinActor {
         Self {
             id,
             common,
-            state: State::Loading(VecDeque::new()),
+            state: State::Loading(Vec::new()),
             twin: Twin::new(),
             committed_revision: 0,
             applied: Applied::default(),
@@ -78,10 +78,10 @@ impl TwinActor {
 
     fn take(&mut self, happened: Happened, ctx: &mut Context<Self>) {
         let held = match &mut self.state {
-            State::Loading(waiting) => return waiting.push_back(happened),
+            State::Loading(waiting) => return waiting.push(happened),
             State::Ready => self.apply(happened, ctx),
             State::Unreadable(reason) => {
-                let (reason, entry) = (reason.clone(), happened.number());
+                let (reason, entry) = (reason.to_string(), happened.number());
                 self.failed(happened.ask, Code::Unavailable, reason, Handling::Unstorable, entry)
             }
         };
@@ -260,7 +260,7 @@ impl TwinActor {
             let failed = self.failed(held.ask, code, message.clone(), Handling::Unstorable, entry);
             self.finish(failed);
         }
-        self.state = State::Loading(VecDeque::new());
+        self.state = State::Loading(Vec::new());
         self.load(ctx);
     }
 
@@ -322,7 +322,8 @@ impl Handler<Loaded> for TwinActor {
             Some(Ok(twin)) => self.twin = twin.above(self.committed_revision),
             Some(Err(corrupt)) => {
                 log::error!("twin of {}: {corrupt}; its row is left as it is", self.id);
-                self.state = State::Unreadable(format!("the stored twin is unreadable: {corrupt}"));
+                self.state =
+                    State::Unreadable(format!("the stored twin is unreadable: {corrupt}").into());
             }
         }
         self.committed_revision = self.twin.revision();

@@ -1,6 +1,8 @@
 //! The number that ties an answer to its request: alone knows its range, and what in a payload counts
 //! as one.
 
+use std::num::NonZeroU32;
+
 use serde_json::Value;
 
 use super::whole_number;
@@ -15,7 +17,8 @@ use super::whole_number;
 /// # Ok::<(), twinthing::protocol::Bad>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Trn(u32);
+// One above the number: so a trn that may be missing takes no more room than one that is there.
+pub struct Trn(NonZeroU32);
 
 impl Trn {
     /// The highest of them. After it they start again at 1.
@@ -25,7 +28,7 @@ impl Trn {
     ///
     /// assert_eq!(i32::try_from(Trn::MAX.get()), Ok(i32::MAX));
     /// ```
-    pub const MAX: Self = Self(0x7fff_ffff);
+    pub const MAX: Self = Self(NonZeroU32::MIN.saturating_add(0x7fff_ffff));
 
     /// The first that a manager gives out.
     ///
@@ -35,7 +38,7 @@ impl Trn {
     /// let next = |trn: Trn| Trn::new(trn.get() + 1).unwrap_or(Trn::FIRST);
     /// assert_eq!(next(Trn::MAX).get(), 1);
     /// ```
-    pub const FIRST: Self = Self(1);
+    pub const FIRST: Self = Self(NonZeroU32::MIN.saturating_add(1));
 
     /// The number, if it is in the range.
     ///
@@ -47,7 +50,7 @@ impl Trn {
     /// ```
     #[must_use]
     pub fn new(trn: u32) -> Option<Self> {
-        (trn <= Self::MAX.0).then_some(Self(trn))
+        (trn <= Self::MAX.get()).then(|| Self(NonZeroU32::MIN.saturating_add(trn)))
     }
 
     /// The trn in a JSON value, if it is by value a whole number in the range.
@@ -74,6 +77,6 @@ impl Trn {
     /// ```
     #[must_use]
     pub fn get(self) -> u32 {
-        self.0
+        self.0.get() - 1
     }
 }

@@ -92,7 +92,7 @@ impl Asking<'_> {
                 let asks =
                     !own.is_empty() || (set.is_empty() && self.known.needs(path, Leaf::Object));
                 if asks {
-                    desired.insert(name.to_owned(), Node::Object(own));
+                    desired.insert(name, Node::Object(own));
                 } else {
                     desired.remove(name);
                 }
@@ -101,7 +101,7 @@ impl Asking<'_> {
             None if set.is_empty() => {
                 let needed = self.known.needs(path, Leaf::Object);
                 if needed {
-                    desired.insert(name.to_owned(), Node::Object(Members::new()));
+                    desired.insert(name, Node::Object(Members::new()));
                 }
                 needed
             }
@@ -109,7 +109,7 @@ impl Asking<'_> {
                 let mut own = Members::new();
                 let changed = self.object(&mut own, set, theirs, path);
                 if changed {
-                    desired.insert(name.to_owned(), Node::Object(own));
+                    desired.insert(name, Node::Object(own));
                 }
                 changed
             }
@@ -121,7 +121,7 @@ impl Asking<'_> {
             return false;
         }
         if self.known.needs(path, Leaf::Value(value)) {
-            desired.insert(name.to_owned(), Node::Leaf(value.clone(), self.now));
+            desired.insert(name, Node::Leaf(value.clone(), self.now));
             true
         } else {
             desired.remove(name).is_some()
@@ -132,10 +132,10 @@ impl Asking<'_> {
 /// The patch that makes an object what `set` says and no more: `null` for the rest of `reported`.
 fn instead_of(set: &Map<String, Value>, reported: Option<&Members>) -> Map<String, Value> {
     let mut patch = set.clone();
-    for (name, theirs) in reported.into_iter().flatten() {
+    for (name, theirs) in reported.into_iter().flat_map(Members::iter) {
         match (patch.get_mut(name), theirs) {
             (None, _) => {
-                patch.insert(name.clone(), Value::Null);
+                patch.insert(name.to_owned(), Value::Null);
             }
             (Some(Value::Object(set)), Node::Object(theirs)) => {
                 *set = instead_of(set, Some(theirs));

@@ -74,7 +74,7 @@ impl Serialize for State<'_> {
         if let Some((trn, _)) = trn {
             map.serialize_entry("trn", &trn.get())?;
         }
-        for (name, node) in members {
+        for (name, node) in members.iter() {
             map.serialize_entry(name, &Values(node))?;
         }
         map.end()

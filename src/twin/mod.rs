@@ -9,6 +9,7 @@ mod ask;
 mod document;
 mod event;
 mod ledger;
+mod members;
 mod orient;
 mod record;
 mod rules;

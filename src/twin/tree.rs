@@ -1,14 +1,10 @@
 //! States with their times, as trees: what a state holds and when each leaf was set are one thing,
 //! so that the one cannot differ from the other.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Map, Value};
 
+pub(super) use super::members::Members;
 use crate::protocol::{Timestamp, same_value};
-
-/// The members of an object, in order of name.
-pub(super) type Members = BTreeMap<String, Node>;
 
 /// The steps from the top of a state to a member.
 pub(super) type Path = Vec<String>;
@@ -66,7 +62,7 @@ pub(super) fn merge(members: &mut Members, patch: &Map<String, Value>, at: Times
             (Value::Object(patch), Some(Node::Object(own))) => merge(own, patch, at),
             (value, Some(own)) if own.is_value(value) => false,
             (value, _) => {
-                members.insert(name.clone(), Node::merged_from_nothing(value, at));
+                members.insert(name, Node::merged_from_nothing(value, at));
                 true
             }
         };
@@ -84,7 +80,7 @@ pub(super) fn replace(members: &mut Members, whole: &Map<String, Value>, at: Tim
             (Value::Object(whole), Some(Node::Object(own))) => replace(own, whole, at),
             (value, Some(own)) if own.is_value(value) => false,
             (value, _) => {
-                members.insert(name.clone(), Node::merged_from_nothing(value, at));
+                members.insert(name, Node::merged_from_nothing(value, at));
                 true
             }
         };
@@ -127,8 +123,8 @@ pub(super) fn touches(members: &Members, path: &[String]) -> bool {
 /// Every leaf of a patch with its path.
 pub(super) fn leaves(members: &Members) -> Vec<(Path, Leaf<'_>)> {
     fn collect<'a>(members: &'a Members, path: &mut Path, found: &mut Vec<(Path, Leaf<'a>)>) {
-        for (name, node) in members {
-            path.push(name.clone());
+        for (name, node) in members.iter() {
+            path.push(name.to_owned());
             match node {
                 Node::Leaf(value, _) => found.push((path.clone(), Leaf::Value(value))),
                 Node::Object(own) if own.is_empty() => found.push((path.clone(), Leaf::Object)),
@@ -227,14 +223,13 @@ pub(super) fn put(members: &mut Members, path: &[String], leaf: Leaf<'_>, now: T
             Leaf::Value(value) => Node::Leaf(value.clone(), now),
             Leaf::Object => Node::Object(Members::new()),
         };
-        members.insert(first.clone(), node);
+        members.insert(first, node);
         return;
     }
-    let own = members.entry(first.clone()).or_insert_with(|| Node::Object(Members::new()));
-    if own.members().is_none() {
-        *own = Node::Object(Members::new());
+    if members.get(first).and_then(Node::members).is_none() {
+        members.insert(first, Node::Object(Members::new()));
     }
-    if let Node::Object(own) = own {
+    if let Some(Node::Object(own)) = members.get_mut(first) {
         put(own, rest, leaf, now);
     }
 }
