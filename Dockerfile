@@ -8,8 +8,8 @@ RUN apt-get update \
 WORKDIR /src
 # The dependencies, which seldom change, are a layer of their own.
 COPY Cargo.toml Cargo.lock ./
-RUN mkdir -p src/bin/twinmgr src/bin/twinctl benches \
- && touch src/lib.rs benches/flood.rs benches/groups.rs \
+RUN mkdir -p src/bin/twinmgr src/bin/twinctl benches/load \
+ && touch src/lib.rs benches/core.rs benches/flood.rs benches/groups.rs benches/load/main.rs \
  && echo 'fn main() {}' | tee src/bin/twinmgr/main.rs >src/bin/twinctl/main.rs \
  && cargo build --release --locked --bins \
  && rm -rf src target/release/deps/*twinthing* target/release/deps/twinmgr* target/release/deps/twinctl* \

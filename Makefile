@@ -3,7 +3,7 @@
 SHELL := bash
 export PATH := $(PATH):$(HOME)/.cargo/bin:/usr/sbin:/sbin
 .DEFAULT_GOAL := help
-.PHONY: help run build install uninstall needs test check chaos fuzz lint doc sbom clean
+.PHONY: help run build install uninstall needs test check chaos bench fuzz lint doc sbom clean
 
 help: ## Says what there is
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile | expand -t 16
@@ -39,6 +39,11 @@ chaos: ## Kills, freezes and cuts off everybody for minutes, and looks for what 
 	@scripts/rust.sh
 	@scripts/needs.sh test
 	@scripts/chaos.sh
+
+bench: ## Measures the manager beside an echo of the same messages, for most of an hour; CASES="update set" for some of it
+	@scripts/rust.sh
+	@scripts/needs.sh test
+	@cargo bench --locked --bench load -- $(CASES)
 
 lint: ## Formatting and lints only
 	@cargo fmt --check

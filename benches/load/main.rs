@@ -28,13 +28,18 @@ mod support;
 mod update;
 mod wire;
 
-use std::{fs, path::PathBuf, rc::Rc, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    rc::Rc,
+    time::Duration,
+};
 
 use clap::{Arg, ArgAction, Command, value_parser};
 use figures::Line;
 use growth::Along;
 use serde_json::Value;
-use support::database::Database;
+use support::{database::Database, mariadb::MariaDb};
 
 /// How a case is run.
 #[derive(Clone)]
@@ -74,14 +79,17 @@ fn main() {
     let cases: Vec<&String> = given.get_many("case").unwrap_or_default().collect();
     let is_wanted = |case: &str| cases.is_empty() || cases.iter().any(|wanted| *wanted == case);
     let folder: &PathBuf = given.get_one("out").unwrap();
-    fs::create_dir_all(folder).unwrap();
     let databases: &String = given.get_one("on").unwrap();
-    let mut results = Results::default();
+    let mut results = Results::new(folder);
     println!("{}", Line::head());
     for name in databases.split(',') {
         let database = match name {
             "sqlite" => Database::Sqlite,
-            "mariadb" => Database::mariadb(),
+            // Sized as it is by default, which the tests' is not.
+            "mariadb" => Database::MariaDb(MariaDb::start_with(vec![
+                "--innodb-buffer-pool-size=128M".to_owned(),
+                "--innodb-log-file-size=96M".to_owned(),
+            ])),
             _ => panic!("--on takes sqlite and mariadb, not {name}"),
         };
         let rounds = usize::from(*given.get_one::<u8>("rounds").unwrap());
@@ -91,7 +99,7 @@ fn main() {
             run(&plan, case, &mut results);
         }
     }
-    results.write(folder);
+    results.draw();
 }
 
 fn command() -> Command {
@@ -192,24 +200,31 @@ fn run(plan: &Plan, case: &str, results: &mut Results) {
 }
 
 /// What the cases came to so far.
-#[derive(Default)]
-struct Results(Vec<String>);
+struct Results {
+    folder: PathBuf,
+    lines: Vec<String>,
+}
 
 impl Results {
-    fn add(&mut self, line: Line) {
-        println!("{}", line.text());
-        self.0.push(line.json_line());
+    fn new(folder: &Path) -> Self {
+        fs::create_dir_all(folder).unwrap();
+        Self { folder: folder.to_owned(), lines: Vec::new() }
     }
 
-    fn write(&self, folder: &std::path::Path) {
-        let file = folder.join("load.jsonl");
-        fs::write(&file, self.0.iter().map(|line| format!("{line}\n")).collect::<String>())
-            .unwrap();
-        println!("as JSON lines: {}", file.display());
+    /// Tells a line, and keeps it in the file: a run may be ended early.
+    fn add(&mut self, line: Line) {
+        println!("{}", line.text());
+        self.lines.push(line.json_line());
+        let text: String = self.lines.iter().map(|line| format!("{line}\n")).collect();
+        fs::write(self.folder.join("load.jsonl"), text).unwrap();
+    }
+
+    fn draw(&self) {
+        println!("as JSON lines: {}", self.folder.join("load.jsonl").display());
         let values: Vec<Value> =
-            self.0.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+            self.lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
         if values.iter().any(|line| line["along"].is_string()) {
-            let picture = folder.join("growth.svg");
+            let picture = self.folder.join("growth.svg");
             plot::growth(&values, &picture).unwrap();
             println!("as a picture: {}", picture.display());
         }

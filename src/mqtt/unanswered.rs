@@ -15,18 +15,23 @@ pub(super) type Then = Box<dyn FnOnce(Result<()>) + Send>;
 /// A queue of publishes, in the order in which they were handed over.
 ///
 /// One task looks after all of them. Answers come in order, many at once: so it is woken once for many, and looks at
-/// the first ones only. When these have no more, it looks at all once: a publish that could not be written has an
-/// answer at once, and those before it may never get one.
-#[derive(Default)]
-pub(super) struct Unanswered {
-    queue: VecDeque<(DeliveryToken, Then)>,
+/// the first ones. Only once these have no more, and nothing is handed over, does it look at all: a publish that could
+/// not be written has an answer at once, and those before it may never get one.
+pub(super) struct Unanswered<T = DeliveryToken> {
+    queue: VecDeque<(T, Then)>,
     /// How many of the first have been asked to wake the task.
     asked: usize,
     waker: Option<Waker>,
 }
 
-impl Unanswered {
-    pub(super) fn push(&mut self, token: DeliveryToken, then: Then) {
+impl<T> Default for Unanswered<T> {
+    fn default() -> Self {
+        Self { queue: VecDeque::new(), asked: 0, waker: None }
+    }
+}
+
+impl<T> Unanswered<T> {
+    pub(super) fn push(&mut self, token: T, then: Then) {
         self.queue.push_back((token, then));
         if let Some(waker) = &self.waker {
             waker.wake_by_ref();
@@ -34,58 +39,174 @@ impl Unanswered {
     }
 
     /// Takes out all, unanswered as far as we know.
-    pub(super) fn take(&mut self) -> Vec<DeliveryToken> {
+    pub(super) fn take(&mut self) -> Vec<T> {
         self.asked = 0;
         self.queue.drain(..).map(|(token, _)| token).collect()
     }
+}
 
-    fn is_answered(&mut self, at: usize, task: &mut Context<'_>) -> Option<(Then, Result<()>)> {
+impl<T: Future<Output = Result<()>> + Unpin> Unanswered<T> {
+    fn answered(&mut self, at: usize, task: &mut Context<'_>) -> Option<(Then, Result<()>)> {
         let (token, _) = self.queue.get_mut(at)?;
         let Poll::Ready(result) = Pin::new(token).poll(task) else { return None };
         self.asked -= usize::from(at < self.asked);
         self.queue.remove(at).map(|(_, then)| (then, result))
     }
 
-    /// An answer that has come: of the first ones, or, if `of_all`, of any; then of those that were never looked at.
-    fn next(&mut self, of_all: bool, task: &mut Context<'_>) -> Option<(Then, Result<()>)> {
-        if self.asked > 0 {
-            let looked_at = if of_all { self.asked } else { 1 };
-            if let Some(answered) = (0..looked_at).find_map(|at| self.is_answered(at, task)) {
-                return Some(answered);
-            }
+    /// An answer that has come: to the first one, or to one that was never looked at.
+    fn next(&mut self, task: &mut Context<'_>) -> Option<(Then, Result<()>)> {
+        if self.asked > 0
+            && let Some(answered) = self.answered(0, task)
+        {
+            return Some(answered);
         }
         while self.asked < self.queue.len() {
-            if let Some(answered) = self.is_answered(self.asked, task) {
+            if let Some(answered) = self.answered(self.asked, task) {
                 return Some(answered);
             }
             self.asked += 1;
         }
         None
     }
+
+    /// An answer to any of them from this place on, and that place.
+    fn any(&mut self, from: usize, task: &mut Context<'_>) -> Option<(usize, Then, Result<()>)> {
+        (from..self.asked).find_map(|at| {
+            let (then, result) = self.answered(at, task)?;
+            Some((at, then, result))
+        })
+    }
 }
 
 /// The task that looks after them: it never ends by itself.
-pub(super) struct Listening(pub(super) Arc<Mutex<Unanswered>>);
+pub(super) struct Listening<T = DeliveryToken>(pub(super) Arc<Mutex<Unanswered<T>>>);
 
-impl Future for Listening {
+impl<T: Future<Output = Result<()>> + Unpin> Future for Listening<T> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<()> {
         let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        lock().waker = Some(task.waker().clone());
-        let mut came = false;
-        // What is done with an answer may publish, and so takes the lock itself.
-        while let Some((then, result)) = { lock() }.next(false, task) {
-            came = true;
+        let mut moved = {
+            let mut unanswered = lock();
+            unanswered.waker = Some(task.waker().clone());
+            unanswered.asked < unanswered.queue.len()
+        };
+        // What is done with an answer may publish, and so takes the lock itself: it must not be held meanwhile.
+        loop {
+            let answered = lock().next(task);
+            let Some((then, result)) = answered else { break };
+            moved = true;
             then(result);
         }
-        if came {
-            // Whether that was all is seen when those that come meanwhile are seen to.
+        if moved {
+            // More may have come meanwhile; if not, all are looked at then.
             task.waker().wake_by_ref();
-        } else if let Some((then, result)) = { lock() }.next(true, task) {
-            task.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let mut from = 0;
+        loop {
+            let answered = lock().any(from, task);
+            let Some((at, then, result)) = answered else { return Poll::Pending };
+            from = at;
             then(result);
         }
-        Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use paho_mqtt::Error;
+    use tokio::sync::oneshot::{self, Receiver, Sender};
+
+    use super::*;
+
+    /// A token that a test answers.
+    struct Token(Receiver<Result<()>>);
+
+    impl Future for Token {
+        type Output = Result<()>;
+
+        fn poll(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Result<()>> {
+            Pin::new(&mut self.0).poll(task).map(|answer| answer.unwrap())
+        }
+    }
+
+    #[derive(Clone, Default)]
+    struct Rig {
+        all: Arc<Mutex<Unanswered<Token>>>,
+        /// What was answered, in order, and whether that was good.
+        heard: Arc<Mutex<Vec<(usize, bool)>>>,
+    }
+
+    impl Rig {
+        fn publish(&self, number: usize) -> Sender<Result<()>> {
+            let (tell, told) = oneshot::channel();
+            let heard = Arc::clone(&self.heard);
+            let then =
+                move |result: Result<()>| heard.lock().unwrap().push((number, result.is_ok()));
+            self.all.lock().unwrap().push(Token(told), Box::new(then));
+            tell
+        }
+
+        fn heard(&self) -> Vec<(usize, bool)> {
+            self.heard.lock().unwrap().clone()
+        }
+    }
+
+    /// Lets the task have its turns until it has nothing to do.
+    async fn rest() {
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[actix::test]
+    async fn each_answer_is_heard_once_whatever_their_order() {
+        let rig = Rig::default();
+        actix::spawn(Listening(Arc::clone(&rig.all)));
+        let mut tokens: Vec<_> = (0..6).map(|number| Some(rig.publish(number))).collect();
+        rest().await;
+        let mut answer = |number: usize| tokens[number].take().unwrap().send(Ok(())).unwrap();
+        answer(3);
+        rest().await;
+        assert_eq!(rig.heard(), [(3, true)], "though others before it wait");
+        [0, 1, 5].into_iter().for_each(&mut answer);
+        rest().await;
+        [2, 4].into_iter().for_each(&mut answer);
+        let late = rig.publish(6);
+        late.send(Ok(())).unwrap();
+        rest().await;
+        let mut heard = rig.heard();
+        assert_eq!(heard[1..3], [(0, true), (1, true)]);
+        heard.sort_unstable();
+        assert_eq!(heard, (0..7).map(|number| (number, true)).collect::<Vec<_>>());
+    }
+
+    #[actix::test]
+    async fn a_failure_behind_what_is_never_answered_is_heard_though_others_are_handed_over() {
+        let rig = Rig::default();
+        actix::spawn(Listening(Arc::clone(&rig.all)));
+        let _first = rig.publish(0);
+        let second = rig.publish(1);
+        rest().await;
+        second.send(Err(Error::Failure)).unwrap();
+        let _third = rig.publish(2);
+        rest().await;
+        assert_eq!(rig.heard(), [(1, false)]);
+        assert_eq!(rig.all.lock().unwrap().take().len(), 2);
+    }
+
+    #[actix::test]
+    async fn what_is_done_with_an_answer_may_publish() {
+        let rig = Rig::default();
+        actix::spawn(Listening(Arc::clone(&rig.all)));
+        let (tell, told) = oneshot::channel();
+        let again = rig.clone();
+        let then = move |_: Result<()>| again.publish(9).send(Ok(())).unwrap();
+        rig.all.lock().unwrap().push(Token(told), Box::new(then));
+        rest().await;
+        tell.send(Ok(())).unwrap();
+        rest().await;
+        assert_eq!(rig.heard(), [(9, true)]);
     }
 }

@@ -105,7 +105,7 @@ impl Committer {
         }
         let is_idle = self.ahead.is_empty() && self.queue.is_empty();
         if self.tolds.is_due(is_idle, self.is_ending, now) {
-            return Some(Write::Told(self.tolds.take(now)));
+            return Some(Write::Told(self.tolds.take(self.is_ending, now)));
         }
         if let Some(batch) = self.ahead.pop() {
             return Some(Write::Twins(batch));

@@ -22,11 +22,12 @@ pub(super) enum Db {
     Sqlite(SqliteConnection),
 }
 
-const MYSQL_SESSION: &str = "SET NAMES utf8mb4; SET SESSION \
+/// A single statement is committed by itself, whatever the server is set to.
+const MYSQL_SESSION: &str = "SET NAMES utf8mb4; SET SESSION autocommit = 1, \
     innodb_lock_wait_timeout = 5, lock_wait_timeout = 5, \
     sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION';";
 
-/// The cache of 4 MiB holds ten thousand small twins: a query of them reads no file.
+/// The cache of 4 MiB holds ten thousand small twins: while nothing is written a query of them reads no file.
 const SQLITE_SESSION: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; \
     PRAGMA synchronous = FULL; PRAGMA cache_size = -4096;";
 

@@ -33,8 +33,12 @@ use crate::{
 /// like a database that hangs.
 const TIME: Duration = Duration::from_millis(300);
 
-/// After how many rows is looked at the time.
+/// After how many rows is looked at the time; after one that has more bytes than this at once.
 const LOOK_EACH: usize = 16;
+const LONG: usize = 4 << 10;
+
+/// A longer document is left to a chunk of few rows: MySQL's client holds all rows of a chunk in memory.
+const LARGE: usize = 16 << 10;
 
 /// How a chunk's rows are found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +47,8 @@ pub(super) enum Way {
     Through,
     /// One by one.
     Each,
+    /// One by one, and then through again: there are large ones.
+    Few,
 }
 
 /// Some of a query's twins, and what those before them gave.
@@ -126,6 +132,9 @@ const WANTED: [Want; 9] = [
     Want::Document(Part::DeclinedMeta),
 ];
 
+/// Stands for a document that is too large, and is none.
+const TOO_LARGE: &str = "large";
+
 impl Want {
     fn is_read(self, selection: &Selection<'_>) -> bool {
         match self {
@@ -150,11 +159,15 @@ impl Want {
     }
 
     /// What is selected: documents are text, and the rest is made that.
-    fn selected(self, text: &str) -> String {
+    fn selected(self, text: &str, is_bounded: bool) -> String {
+        let column = self.column();
         match self {
-            Self::Document(_) => self.column().to_owned(),
+            Self::Document(_) if is_bounded => {
+                format!("IF(LENGTH({column}) > {LARGE}, '{TOO_LARGE}', {column})")
+            }
+            Self::Document(_) => column.to_owned(),
             Self::Version | Self::Online | Self::Session => {
-                format!("CAST({} AS {text})", self.column())
+                format!("CAST({column} AS {text})")
             }
         }
     }
@@ -169,37 +182,54 @@ pub(super) fn part(db: &mut Db, chunk: &Chunk) -> QueryResult<Found> {
     let mut evaluation = Evaluation::new(chunk, &selection);
     match db {
         Db::MySql(db) => {
-            for stored in query(chunk, &evaluation.wanted, "CHAR").load_iter(db)? {
-                if !evaluation.take(&stored?) {
+            let is_bounded = chunk.way == Way::Through;
+            for stored in query(chunk, &evaluation.wanted, "CHAR", is_bounded).load_iter(db)? {
+                if !guarded(&mut evaluation, &stored?) {
                     break;
                 }
             }
         }
         Db::Sqlite(db) => {
-            for stored in query(chunk, &evaluation.wanted, "TEXT").load_iter(db)? {
-                if !evaluation.take(&stored?) {
+            for stored in query(chunk, &evaluation.wanted, "TEXT", false).load_iter(db)? {
+                if !guarded(&mut evaluation, &stored?) {
                     break;
                 }
             }
         }
     }
-    Ok(evaluation.end())
+    let ended = catch_unwind(AssertUnwindSafe(|| evaluation.end()));
+    Ok(ended.unwrap_or(Found::Failed(SelectFault::Internal)))
+}
+
+/// Takes a row in. A fault that the query finds in the evaluation ends it.
+fn guarded(evaluation: &mut Evaluation<'_>, stored: &Stored) -> bool {
+    let taken = catch_unwind(AssertUnwindSafe(|| evaluation.take(stored)));
+    taken.unwrap_or_else(|_panic| {
+        evaluation.fault = Some(SelectFault::Internal);
+        false
+    })
 }
 
 /// Asks for a chunk's rows in order of id. All its text is ours, whatever the client's query says.
-fn query<B>(chunk: &Chunk, wanted: &[Want], text: &str) -> BoxedSqlQuery<'static, B, SqlQuery>
+fn query<B>(
+    chunk: &Chunk,
+    wanted: &[Want],
+    text: &str,
+    is_bounded: bool,
+) -> BoxedSqlQuery<'static, B, SqlQuery>
 where
     B: Backend + HasSqlType<Text> + 'static,
     String: ToSql<Text, B>,
 {
     let ids = chunk.ids();
-    let columns: String = wanted.iter().map(|want| format!(", {}", want.selected(text))).collect();
+    let columns: String =
+        wanted.iter().map(|want| format!(", {}", want.selected(text, is_bounded))).collect();
     let (holds, bound, most) = match chunk.way {
         Way::Through => {
             let ends = [ids.first(), ids.last()].into_iter().flatten().collect();
             ("BETWEEN ? AND ?".to_owned(), ends, chunk.most())
         }
-        Way::Each => (
+        Way::Each | Way::Few => (
             format!("IN ({})", vec!["?"; ids.len()].join(", ")),
             ids.iter().collect::<Vec<_>>(),
             ids.len(),
@@ -232,6 +262,7 @@ struct Evaluation<'a> {
     done: usize,
     fault: Option<SelectFault>,
     is_over: bool,
+    has_large: bool,
 }
 
 impl<'a> Evaluation<'a> {
@@ -253,11 +284,16 @@ impl<'a> Evaluation<'a> {
             done: 0,
             fault: None,
             is_over: false,
+            has_large: false,
         }
     }
 
     /// Takes a row in, and says whether another one is wanted. They come in order of id.
     fn take(&mut self, stored: &Stored) -> bool {
+        if self.read == 0 {
+            // How long the database took is nothing that fewer rows at a time would mend.
+            self.begin = Instant::now();
+        }
         self.read += 1;
         let Some(own) = stored.0.first().and_then(Option::as_deref) else { return true };
         let ids = self.chunk.ids();
@@ -269,14 +305,29 @@ impl<'a> Evaluation<'a> {
         };
         self.done += ahead;
         if let Some(id) = ids.get(self.done).filter(|id| id.as_str() == own) {
+            if self.is_left_out(stored) {
+                self.is_over = true;
+                self.has_large = true;
+                return false;
+            }
             self.done += 1;
             self.asked += 1;
             self.evaluate(id, stored);
+        } else if let Ok(at) = ids.binary_search_by(|id| id.as_str().cmp(own)) {
+            // The database has another order than bytes, for ids that others wrote.
+            ids.get(at).into_iter().for_each(|id| self.evaluate(id, stored));
         }
-        let looks_at_time = self.read.is_multiple_of(LOOK_EACH);
+        let bytes: usize = stored.0.iter().flatten().map(String::len).sum();
+        let looks_at_time = bytes > LONG || self.read.is_multiple_of(LOOK_EACH);
         let is_late = || looks_at_time && self.begin.elapsed() >= TIME;
         self.is_over = self.fault.is_some() || is_late();
         !self.is_over
+    }
+
+    /// Whether a document of it was too large for this chunk.
+    fn is_left_out(&self, stored: &Stored) -> bool {
+        let is_large = |text: &Option<String>| text.as_deref() == Some(TOO_LARGE);
+        self.chunk.way == Way::Through && stored.0.iter().skip(1).any(is_large)
     }
 
     fn evaluate(&mut self, id: &ThingId, stored: &Stored) {
@@ -302,17 +353,15 @@ impl<'a> Evaluation<'a> {
             }
         }
         candidate.online = candidate.online.filter(|_| session == select.session);
-        let row = catch_unwind(AssertUnwindSafe(|| self.selection.row(candidate)));
-        match row {
-            Ok(Ok(Some(row))) => self.rows.push(&row),
-            Ok(Ok(None)) => {}
-            Ok(Err(error @ SelectError::Document(_))) => {
+        match self.selection.row(candidate) {
+            Ok(Some(row)) => self.rows.push(&row),
+            Ok(None) => {}
+            Err(error @ SelectError::Document(_)) => {
                 self.unreadable.push((id.clone(), error.to_string()));
             }
-            Ok(Err(error @ SelectError::TooLarge)) => {
+            Err(error @ SelectError::TooLarge) => {
                 self.fault = Some(SelectFault::TooLarge(format!("{id}: {error}")));
             }
-            Err(_panic) => self.fault = Some(SelectFault::Internal),
         }
         if self.rows.bytes() > self.room {
             self.fault.get_or_insert_with(|| SelectFault::of_bytes(select.limit));
@@ -331,7 +380,12 @@ impl<'a> Evaluation<'a> {
         let done = if self.is_over || has_more { self.done } else { ids.len() };
         if done < ids.len() || !chunk.is_last() {
             let is_dense = self.read <= self.asked.saturating_mul(4);
-            let way = if is_dense { chunk.way } else { Way::Each };
+            let way = match chunk.way {
+                Way::Through if self.has_large => Way::Few,
+                Way::Through if is_dense => Way::Through,
+                Way::Few => Way::Through,
+                Way::Through | Way::Each => Way::Each,
+            };
             return Found::Rows { rows, unreadable, done, way };
         }
         let all: Vec<&Rows> = chunk.before.iter().map(AsRef::as_ref).chain([&rows]).collect();

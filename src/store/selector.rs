@@ -15,10 +15,11 @@ use super::{
 use crate::{protocol::ThingId, twin::Rows};
 
 /// The most twins in one chunk.
-const CHUNK: usize = 16_384;
+const CHUNK: usize = 4096;
 
-/// The most of a chunk whose rows are found one by one.
+/// The most of a chunk whose rows are found one by one, and of one with large documents.
 const EACH: usize = 500;
+const FEW: usize = 16;
 
 /// How many the first chunk of a query has: nobody knows yet how much work they are.
 const FIRST: usize = 256;
@@ -42,7 +43,7 @@ struct Active {
 
 impl Active {
     fn chunk(&self) -> Chunk {
-        let size = if self.way == Way::Each { self.size.min(EACH) } else { self.size };
+        let size = self.size.min(most(self.way));
         let end = self.select.ids.len().min(self.next + size);
         // What comes before matters to the count and the bytes of each chunk: it is shared, not copied.
         let (select, before) = (Arc::clone(&self.select), self.rows.clone());
@@ -109,8 +110,11 @@ impl Selector {
         match part {
             Found::Rows { rows, unreadable, done, way } => {
                 active.next += done;
+                active.size = next_size(active.size.min(most(active.way)), self.lane.took());
+                if active.way == Way::Few {
+                    active.size = FIRST;
+                }
                 active.way = way;
-                active.size = next_size(active.size, self.lane.took());
                 active.rows.push(Arc::new(rows));
                 active.unreadable.extend(unreadable);
                 if self.kept_bytes() + active.bytes() > KEPT_BYTES {
@@ -142,6 +146,15 @@ impl Selector {
     }
 }
 
+/// The most twins in a chunk whose rows are found like this.
+fn most(way: Way) -> usize {
+    match way {
+        Way::Through => CHUNK,
+        Way::Each => EACH,
+        Way::Few => FEW,
+    }
+}
+
 /// How many twins come behind a chunk of so many that took so long.
 fn next_size(size: usize, took: Duration) -> usize {
     if took < SHORT {
@@ -170,7 +183,7 @@ mod tests {
 
     #[test]
     fn chunks_are_as_large_as_their_time_allows() {
-        let quick = [256, 1024, 4096, 16_384];
+        let quick = [256, 1024, 4096];
         assert_eq!(sizes(Duration::from_micros(1)), quick);
         assert_eq!(sizes(Duration::from_millis(1)), [256, 128]);
         assert_eq!(sizes(Duration::from_micros(100)), [256, 1024]);

@@ -31,7 +31,8 @@ pub(super) fn put(db: &mut Db, rows: &[NewTwin<'_>]) -> QueryResult<()> {
 pub(super) fn is_one_statement(db: &Db, rows: &[NewTwin<'_>]) -> bool {
     match db {
         Db::MySql(_) => rows.len() <= STATEMENT_ROWS,
-        Db::Sqlite(_) => rows.len() <= 1,
+        // A transaction is no journey there, and ends only if it is still wanted.
+        Db::Sqlite(_) => false,
     }
 }
 

@@ -131,7 +131,9 @@ impl Work for Writer {
     fn run(&mut self, job: &Write, abandoned: &AtomicBool) -> Result<(), Fault> {
         let was_open = self.connection.is_some();
         match self.attempt(job, abandoned) {
-            Err(Fault::Lost(_)) if was_open => self.attempt(job, abandoned),
+            Err(Fault::Lost(_)) if was_open && !abandoned.load(Ordering::Acquire) => {
+                self.attempt(job, abandoned)
+            }
             result => result,
         }
     }
@@ -153,7 +155,8 @@ fn write(connection: &mut Locked, batch: &Batch, abandoned: &AtomicBool) -> Resu
     result
 }
 
-/// In one transaction. What is a single statement is one by itself, and saves the journeys to begin and to end it.
+/// In one transaction. What is a single statement is one by itself, and saves the journeys to begin and to end it. An
+/// abandoned thread does not begin it any more: a twin that was deleted meanwhile would be back.
 fn put_all(db: &mut Db, batch: &Batch, abandoned: &AtomicBool) -> Result<(), Fault> {
     let mut rows = Vec::with_capacity(batch.len());
     let mut deletes = Vec::new();
@@ -167,6 +170,7 @@ fn put_all(db: &mut Db, batch: &Batch, abandoned: &AtomicBool) -> Result<(), Fau
         }
     }
     if deletes.is_empty() && twins::is_one_statement(db, &rows) {
+        still_wanted(abandoned)?;
         return twins::put(db, &rows).map_err(Fault::from);
     }
     transaction(db, abandoned, |db| {
@@ -185,11 +189,64 @@ fn transaction(
     work: impl FnOnce(&mut Db) -> diesel::QueryResult<()>,
 ) -> Result<(), Fault> {
     db.begin()?;
-    let result = work(db).map_err(Fault::from).and_then(|()| {
-        if abandoned.load(Ordering::Acquire) {
-            return Err(Fault::Away("it took too long".to_owned()));
-        }
-        Ok(())
-    });
+    let result = work(db).map_err(Fault::from).and_then(|()| still_wanted(abandoned));
     db.end(result)
+}
+
+fn still_wanted(abandoned: &AtomicBool) -> Result<(), Fault> {
+    if abandoned.load(Ordering::Acquire) {
+        return Err(Fault::Away("it took too long".to_owned()));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use actix::prelude::*;
+
+    use super::*;
+    use crate::store::{Applied, Commit, Committed};
+
+    struct Deaf;
+
+    impl Actor for Deaf {
+        type Context = Context<Self>;
+    }
+
+    impl Handler<Committed> for Deaf {
+        type Result = ();
+
+        fn handle(&mut self, _: Committed, _: &mut Context<Self>) {}
+    }
+
+    fn put(id: &str) -> Batch {
+        vec![Arc::new(Commit {
+            id: id.parse().unwrap(),
+            revision: 5,
+            change: Change::Put(Box::new(crate::twin::Twin::new().to_record())),
+            applied: Applied::default(),
+            reply: Deaf.start().recipient(),
+        })]
+    }
+
+    /// What it would write may have been deleted by the one in its place.
+    #[actix::test]
+    async fn an_abandoned_writer_writes_nothing_any_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = Target::Sqlite(folder.path().join("x.sqlite"));
+        let lock = Arc::new(Lock::new(&target).unwrap());
+        let mut open = Locked::open(&target, &lock).unwrap();
+        crate::store::migrations::run(&target, open.db()).unwrap();
+        let mut writer = Writer::new(target, lock, Some(open));
+        let abandoned = AtomicBool::new(true);
+        for batch in [put("a"), [put("b"), put("c")].concat()] {
+            let fault = writer.run(&Write::Twins(batch), &abandoned).unwrap_err();
+            assert!(matches!(fault, Fault::Away(_)), "{}", fault.reason());
+        }
+        abandoned.store(false, Ordering::Relaxed);
+        writer.run(&Write::Twins(put("d")), &abandoned).unwrap();
+        let db = writer.connection.as_mut().unwrap().db();
+        let ids: Vec<_> = twins::ids(db).unwrap().iter().map(ToString::to_string).collect();
+        assert_eq!(ids, ["d"]);
+    }
 }

@@ -25,6 +25,7 @@ on_both_databases!(
     an_answer_larger_than_the_broker_takes_is_a_413,
     everybody_is_whoever_has_a_twin_at_that_moment,
     fifty_thousand_members_are_one_group,
+    members_are_found_wherever_they_lie_among_others,
     a_table_that_is_none_is_an_error_and_costs_nobody_else_anything,
 );
 
@@ -201,6 +202,45 @@ fn fifty_thousand_members_are_one_group(database: &Database) {
     let answer =
         ask(&mut site, "all", "TWIN/GET", &json!({"select": ["clientId"], "orient": "columns"}));
     assert_eq!(answer["res"]["clientId"].as_object().unwrap().len(), MEMBERS / 2);
+}
+
+/// Alone, in rows, scattered, without a twin; behind others, and at either end.
+fn members_are_found_wherever_they_lie_among_others(database: &Database) {
+    const TWINS: usize = 6000;
+    let ids: Vec<String> = (0..TWINS).map(|number| format!("t{number:05}")).collect();
+    let groups: [(&str, Vec<usize>); 6] = [
+        ("every", (0..TWINS).collect()),
+        ("scattered", (7..TWINS).step_by(13).collect()),
+        ("thirds", (0..TWINS).step_by(3).collect()),
+        ("thinning", (0..900).chain((900..TWINS).step_by(40)).collect()),
+        ("growing", (0..2000).step_by(100).chain(2000..TWINS).collect()),
+        ("ends", vec![0, TWINS - 1]),
+    ];
+    let mut site = site(database, "none", &["nobody"]);
+    let mut direct = Direct::to(&site.url);
+    for (chunk, ids) in ids.chunks(1000).enumerate() {
+        let row = |(number, id): (usize, &String)| {
+            format!("('{id}', '{{\"trn\":1,\"n\":{}}}', '{{}}', 7)", chunk * 1000 + number)
+        };
+        let rows: Vec<_> = ids.iter().enumerate().map(row).collect();
+        let columns = "clientId, reported, desired, version";
+        let sql = format!("INSERT INTO twin ({columns}) VALUES {}", rows.join(", "));
+        direct.execute(&sql, &sql);
+    }
+    for (name, numbers) in &groups {
+        // Who has no twin lies between them.
+        let absent = numbers.iter().step_by(5).map(|number| format!("t{number:05}x"));
+        let members: Vec<String> =
+            numbers.iter().map(|number| ids[*number].clone()).chain(absent).collect();
+        direct.join(name, &members);
+        let request = json!({
+            "select": ["reported.n", "clientId", "version"], "orient": "values",
+            "where": {"column": "reported.n", "op": "!=", "value": numbers[0]},
+        });
+        let answer = ask(&mut site, name, "TWIN/GET", &request);
+        let wanted: Vec<_> = numbers[1..].iter().map(|n| json!([n, ids[*n], 7])).collect();
+        assert_eq!(answer["res"], json!(wanted), "{name}");
+    }
 }
 
 fn a_table_that_is_none_is_an_error_and_costs_nobody_else_anything(database: &Database) {

@@ -63,7 +63,7 @@ impl Scalar {
     /// How two numbers, or two strings, are in order; none for anything else.
     ///
     /// ```
-    /// use std::{borrow::Cow, cmp::Ordering};
+    /// use std::cmp::Ordering;
     /// use twinthing::protocol::Scalar;
     ///
     /// let (upper, lower) = (Scalar::Text("Z".into()), Scalar::Text("a".into()));
@@ -76,6 +76,15 @@ impl Scalar {
             (Self::Number(one), Self::Number(other)) => Some(one.cmp(other)),
             (Self::Text(one), Self::Text(other)) => Some(one.cmp(other)),
             _ => None,
+        }
+    }
+
+    /// The value that JSON is, unless that is null, an array or an object.
+    pub(crate) fn of_json(value: &str) -> Option<Self> {
+        match value.as_bytes().first()? {
+            b't' | b'f' => value.parse().ok().map(Self::Bool),
+            b'"' => string(value).map(|text| Self::Text(text.into_owned())),
+            _ => is_number(value).then(|| Self::Number(Decimal::of(value))),
         }
     }
 

@@ -168,6 +168,51 @@ fn a_document_that_is_no_json_is_an_error_only_if_it_is_asked_for() {
     assert!(!asked("reported") && !asked("reported.a.b"));
 }
 
+/// Rows that others wrote may spell things as serde_json does not.
+#[test]
+fn a_document_means_the_same_however_it_is_written() {
+    let reported = r#" { "a" : {"b":1, "c":2}, "a":{"c" : 3}, "n":2e1, "m":-0, "long":123456789012345678901,
+        "text":"L\u00e4mp", "x\u0079":true, "list":[ 1 , {"y":null} ] } "#;
+    let twin = Record { reported: reported.to_owned(), ..lamp() };
+    for (column, value) in [
+        ("reported.a.b", Value::Null),
+        ("reported.a.c", json!(3)),
+        ("reported.a", json!({"c": 3})),
+        ("reported.text", json!("Lämp")),
+        ("reported.xy", json!(true)),
+        ("reported.list[1]", json!({"y": null})),
+        ("reported.list[1].y", Value::Null),
+    ] {
+        assert_eq!(row(&json!({"select": [column]}), &twin), Some(vec![value]), "{column}");
+    }
+    for (column, op, value) in [
+        ("reported.n", "=", json!(20)),
+        ("reported.n", "<", json!(20.5)),
+        ("reported.n", ">", json!(-3)),
+        ("reported.m", "=", json!(0)),
+        ("reported.long", ">", json!(123_456_789_012_345_678_u64)),
+        ("reported.text", "=", json!("Lämp")),
+        ("reported.text", "LIKE", json!("L_mp")),
+        ("reported.text", "IN", json!(["x", "Lämp"])),
+        ("reported.xy", "=", json!(true)),
+        ("reported.list[1].y", "IS NULL", Value::Null),
+        ("reported.list[0]", "!=", json!(2)),
+    ] {
+        let condition = json!({"column": column, "op": op, "value": value});
+        let request = json!({"select": ["clientId"], "where": condition});
+        assert!(row(&request, &twin).is_some(), "{condition}");
+        let request = json!({"select": ["clientId"], "where": {"not": condition}});
+        assert!(row(&request, &twin).is_none(), "not {condition}");
+    }
+    for column in ["reported.a", "reported.list", "reported.list[1].y", "reported.nothing"] {
+        for op in ["IN", "NOT IN"] {
+            let condition = json!({"column": column, "op": op, "value": [1, "x", true]});
+            let request = json!({"select": ["clientId"], "where": condition});
+            assert!(row(&request, &twin).is_none(), "{condition}");
+        }
+    }
+}
+
 #[test]
 fn a_query_that_asks_for_a_large_document_again_and_again_is_too_large() {
     let large = record(&json!({"a": vec![0; 100_000]}), &json!({}));
