@@ -7,14 +7,13 @@ command -v valgrind >/dev/null || {
     echo "valgrind is missing: apt-get install valgrind" >&2
     exit 1
 }
-# The counted function has to keep its name.
-bench=$(CARGO_PROFILE_BENCH_DEBUG=line-tables-only cargo bench --locked --bench core --no-run 2>&1 |
+bench=$(cargo bench --locked --bench core --no-run 2>&1 |
     sed -n 's/.*(\(.*\)).*/\1/p' | tail -n 1)
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 printf '%-32s %14s\n' case instructions
 for name in $("$bench" --names); do
-    valgrind --tool=callgrind --collect-atstart=no --toggle-collect='*core::counted*' \
+    valgrind --tool=callgrind --collect-atstart=no --toggle-collect='*counted*' \
         --callgrind-out-file="$out/$name" "$bench" --count "$name" >"$out/log" 2>&1 || {
         cat "$out/log" >&2
         exit 1

@@ -68,7 +68,8 @@ impl Chunk {
 
     /// The most rows that are read of those that are read in order: where most are not asked, that is seen soon.
     fn most(&self) -> usize {
-        self.ids().len().saturating_mul(2)
+        let asked = self.ids().len();
+        asked.saturating_add(asked / 4).saturating_add(16)
     }
 
     /// Whether none come behind them: then the answer is made.

@@ -15,14 +15,14 @@ use super::{
 use crate::{protocol::ThingId, twin::Rows};
 
 /// The most twins in one chunk.
-const CHUNK: usize = 4096;
+const CHUNK: usize = 8192;
 
 /// The most of a chunk whose rows are found one by one, and of one with large documents.
 const EACH: usize = 500;
 const FEW: usize = 16;
 
 /// How many the first chunk of a query has: nobody knows yet how much work they are.
-const FIRST: usize = 256;
+const FIRST: usize = 1024;
 
 /// Chunks become larger while they take less than this, and smaller when they take longer than four times that.
 const SHORT: Duration = Duration::from_millis(50);
@@ -183,11 +183,11 @@ mod tests {
 
     #[test]
     fn chunks_are_as_large_as_their_time_allows() {
-        let quick = [256, 1024, 4096];
+        let quick = [1024, 4096, 8192];
         assert_eq!(sizes(Duration::from_micros(1)), quick);
-        assert_eq!(sizes(Duration::from_millis(1)), [256, 128]);
-        assert_eq!(sizes(Duration::from_micros(100)), [256, 1024]);
-        assert_eq!(sizes(Duration::from_millis(60)), [256, 128, 64, 32, 16, 8, 4, 2]);
-        assert_eq!(sizes(Duration::from_secs(2)), [256, 128, 64, 32, 16, 8, 4, 2, 1]);
+        assert_eq!(sizes(Duration::from_micros(30)), [1024, 4096]);
+        assert_eq!(sizes(Duration::from_millis(1)), [1024, 512, 256, 128]);
+        assert_eq!(sizes(Duration::from_millis(60)), [1024, 512, 256, 128, 64, 32, 16, 8, 4, 2]);
+        assert_eq!(sizes(Duration::from_secs(2)), [1024, 512, 256, 128, 64, 32, 16, 8, 4, 2, 1]);
     }
 }
