@@ -22,8 +22,7 @@ pub(super) enum Db {
     Sqlite(SqliteConnection),
 }
 
-/// A single statement is committed by itself, whatever the server is set to.
-const MYSQL_SESSION: &str = "SET NAMES utf8mb4; SET SESSION autocommit = 1, \
+const MYSQL_SESSION: &str = "SET NAMES utf8mb4; SET SESSION \
     innodb_lock_wait_timeout = 5, lock_wait_timeout = 5, \
     sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION';";
 

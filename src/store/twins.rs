@@ -27,15 +27,6 @@ pub(super) fn put(db: &mut Db, rows: &[NewTwin<'_>]) -> QueryResult<()> {
     Ok(())
 }
 
-/// Whether [`put`] is a single statement for so many rows, and so does all of it or nothing.
-pub(super) fn is_one_statement(db: &Db, rows: &[NewTwin<'_>]) -> bool {
-    match db {
-        Db::MySql(_) => rows.len() <= STATEMENT_ROWS,
-        // A transaction is no journey there, and ends only if it is still wanted.
-        Db::Sqlite(_) => false,
-    }
-}
-
 /// Takes away a row of a lower revision, if there is one.
 pub(super) fn delete(db: &mut Db, id: &ThingId, revision: u64) -> QueryResult<()> {
     let row = twin::table.find(id.as_str()).filter(twin::revision.lt(column(revision)));

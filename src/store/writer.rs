@@ -155,8 +155,6 @@ fn write(connection: &mut Locked, batch: &Batch, abandoned: &AtomicBool) -> Resu
     result
 }
 
-/// In one transaction. What is a single statement is one by itself, and saves the journeys to begin and to end it. An
-/// abandoned thread does not begin it any more: a twin that was deleted meanwhile would be back.
 fn put_all(db: &mut Db, batch: &Batch, abandoned: &AtomicBool) -> Result<(), Fault> {
     let mut rows = Vec::with_capacity(batch.len());
     let mut deletes = Vec::new();
@@ -168,10 +166,6 @@ fn put_all(db: &mut Db, batch: &Batch, abandoned: &AtomicBool) -> Result<(), Fau
             }
             Change::Delete => deletes.push(commit),
         }
-    }
-    if deletes.is_empty() && twins::is_one_statement(db, &rows) {
-        still_wanted(abandoned)?;
-        return twins::put(db, &rows).map_err(Fault::from);
     }
     transaction(db, abandoned, |db| {
         for commit in deletes {
