@@ -112,7 +112,8 @@ impl Selector {
                 active.next += done;
                 active.size = next_size(active.size.min(most(active.way)), self.lane.took());
                 if active.way == Way::Few {
-                    active.size = FIRST;
+                    // Where one is large the next may be: little is read for nothing then.
+                    active.size = FEW;
                 }
                 active.way = way;
                 active.rows.push(Arc::new(rows));

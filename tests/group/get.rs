@@ -26,6 +26,7 @@ on_both_databases!(
     everybody_is_whoever_has_a_twin_at_that_moment,
     fifty_thousand_members_are_one_group,
     members_are_found_wherever_they_lie_among_others,
+    large_twins_are_found_among_small_ones,
     a_table_that_is_none_is_an_error_and_costs_nobody_else_anything,
 );
 
@@ -241,6 +242,26 @@ fn members_are_found_wherever_they_lie_among_others(database: &Database) {
         let wanted: Vec<_> = numbers[1..].iter().map(|n| json!([n, ids[*n], 7])).collect();
         assert_eq!(answer["res"], json!(wanted), "{name}");
     }
+}
+
+/// One here and there, and many in a row, at the beginning and at the end.
+fn large_twins_are_found_among_small_ones(database: &Database) {
+    const TWINS: usize = 300;
+    let ids: Vec<String> = (0..TWINS).map(|number| format!("t{number:05}")).collect();
+    let mut site = site(database, "all", &ids);
+    let is_large =
+        |number: usize| number.is_multiple_of(50) || (100..140).contains(&number) || number > 290;
+    let row = |(number, id): (usize, &String)| {
+        let pad = "x".repeat(if is_large(number) { 20_000 } else { 10 });
+        format!("('{id}', '{{\"trn\":1,\"n\":{number},\"pad\":\"{pad}\"}}', '{{}}')")
+    };
+    let rows: Vec<_> = ids.iter().enumerate().map(row).collect();
+    let sql = format!("INSERT INTO twin (clientId, reported, desired) VALUES {}", rows.join(", "));
+    Direct::to(&site.url).execute(&sql, &sql);
+    let request = json!({"select": ["reported.n"], "orient": "values"});
+    let answer = ask(&mut site, "all", "TWIN/GET", &request);
+    let wanted: Vec<_> = (0..TWINS).map(|number| json!([number])).collect();
+    assert_eq!(answer["res"], json!(wanted));
 }
 
 fn a_table_that_is_none_is_an_error_and_costs_nobody_else_anything(database: &Database) {
