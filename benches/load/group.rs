@@ -118,7 +118,9 @@ pub async fn get(plan: &Plan, members: usize) -> Line {
     let mut stage = Stage::connect(ground.broker.port(), &[&["GRP/all/TWIN/RES"]]).await;
     let mut direct = Direct::to(&ground.url);
     let (mut times, mut alone) = (Vec::new(), Vec::new());
-    for round in 0..plan.rounds.max(5) + 1 {
+    // One takes some milliseconds: of a few, a single disturbance would be most.
+    let rounds = plan.rounds.max(if members > 10_000 { 11 } else { 51 });
+    for round in 0..=rounds {
         let begin = Instant::now();
         stage.say(0, "GRP/all/TWIN/GET".to_owned(), question().to_string());
         let answer = stage.hear().await;

@@ -36,6 +36,7 @@ mod start;
 mod takeover;
 mod target;
 mod told;
+mod transaction;
 mod twins;
 mod untold;
 mod upsert;

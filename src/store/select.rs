@@ -38,7 +38,7 @@ const LOOK_EACH: usize = 16;
 const LONG: usize = 4 << 10;
 
 /// A longer document is left to a chunk of few rows: MySQL's client holds all rows of a chunk in memory.
-const LARGE: usize = 16 << 10;
+const LARGE: usize = 8 << 10;
 
 /// How a chunk's rows are found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -15,7 +15,7 @@ use super::{
 use crate::{protocol::ThingId, twin::Rows};
 
 /// The most twins in one chunk.
-const CHUNK: usize = 8192;
+const CHUNK: usize = 16_384;
 
 /// The most of a chunk whose rows are found one by one, and of one with large documents.
 const EACH: usize = 500;
@@ -26,6 +26,9 @@ const FIRST: usize = 1024;
 
 /// Chunks become larger while they take less than this, and smaller when they take longer than four times that.
 const SHORT: Duration = Duration::from_millis(50);
+
+/// How many times as large as the one before it a chunk becomes at most, as its time allows.
+const GROWTH: u128 = 16;
 
 /// The most bytes of rows that may be kept of all queries before the first of them is answered ahead of the others.
 const KEPT_BYTES: usize = 64 << 20;
@@ -159,7 +162,8 @@ fn most(way: Way) -> usize {
 /// How many twins come behind a chunk of so many that took so long.
 fn next_size(size: usize, took: Duration) -> usize {
     if took < SHORT {
-        CHUNK.min(size * 4)
+        let times = (SHORT.as_micros() / took.as_micros().max(1)).min(GROWTH);
+        CHUNK.min(size.saturating_mul(usize::try_from(times).unwrap_or(1)))
     } else if took > SHORT * 4 {
         1.max(size / 2)
     } else {
@@ -184,9 +188,9 @@ mod tests {
 
     #[test]
     fn chunks_are_as_large_as_their_time_allows() {
-        let quick = [1024, 4096, 8192];
-        assert_eq!(sizes(Duration::from_micros(1)), quick);
-        assert_eq!(sizes(Duration::from_micros(30)), [1024, 4096]);
+        assert_eq!(sizes(Duration::from_micros(1)), [1024, 16_384]);
+        assert_eq!(sizes(Duration::from_micros(5)), [1024, 9216]);
+        assert_eq!(sizes(Duration::from_micros(30)), [1024]);
         assert_eq!(sizes(Duration::from_millis(1)), [1024, 512, 256, 128]);
         assert_eq!(sizes(Duration::from_millis(60)), [1024, 512, 256, 128, 64, 32, 16, 8, 4, 2]);
         assert_eq!(sizes(Duration::from_secs(2)), [1024, 512, 256, 128, 64, 32, 16, 8, 4, 2, 1]);

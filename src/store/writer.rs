@@ -18,7 +18,7 @@ use super::{
     queue::{Batch, size},
     reach,
     rows::NewTwin,
-    twins, untold,
+    transaction, twins, untold,
 };
 use crate::protocol::ThingId;
 
@@ -76,32 +76,35 @@ impl Locked {
 pub(super) struct Writer {
     target: Target,
     lock: Arc<Lock>,
+    /// One that is open from the start, until it is first used.
+    first: Option<Locked>,
+    /// One on which nothing but transactions of this module's is done.
     connection: Option<Locked>,
     /// Whether the server was lost and has not said anything since.
     suspect: bool,
 }
 
 impl Writer {
-    pub(super) fn new(target: Target, lock: Arc<Lock>, connection: Option<Locked>) -> Self {
-        let suspect = connection.is_none();
-        Self { target, lock, connection, suspect }
+    pub(super) fn new(target: Target, lock: Arc<Lock>, first: Option<Locked>) -> Self {
+        let suspect = first.is_none();
+        Self { target, lock, first, connection: None, suspect }
     }
 
     fn attempt(&mut self, job: &Write, abandoned: &AtomicBool) -> Result<(), Fault> {
         let connection = match self.connection.take() {
             Some(connection) => connection,
-            None => self.reconnect()?,
+            None => self.connect()?,
         };
         let connection = self.connection.insert(connection);
         let result = match job {
             Write::Twins(batch) => write(connection, batch, abandoned),
             Write::Told(told) => {
-                transaction(&mut connection.db, abandoned, |db| untold::clear(db, told))
+                transaction::run(&mut connection.db, abandoned, |db| untold::clear(db, told))
             }
             Write::Forget(epoch) => {
-                transaction(&mut connection.db, abandoned, |db| deleted::forget(db, *epoch))
+                transaction::run(&mut connection.db, abandoned, |db| deleted::forget(db, *epoch))
             }
-            Write::Session(number) => transaction(&mut connection.db, abandoned, |db| {
+            Write::Session(number) => transaction::run(&mut connection.db, abandoned, |db| {
                 numbers::put(db, numbers::SESSION, *number)
             }),
             Write::Ping => connection.db.ping().map_err(Fault::from),
@@ -111,6 +114,15 @@ impl Writer {
             self.suspect = true;
         }
         result
+    }
+
+    fn connect(&mut self) -> Result<Locked, Fault> {
+        let mut connection = match self.first.take() {
+            Some(connection) => connection,
+            None => self.reconnect()?,
+        };
+        transaction::prepare(&mut connection.db)?;
+        Ok(connection)
     }
 
     fn reconnect(&mut self) -> Result<Locked, Fault> {
@@ -129,7 +141,7 @@ impl Work for Writer {
 
     /// A connection that was lost while nobody looked is no fault of the database: one more try.
     fn run(&mut self, job: &Write, abandoned: &AtomicBool) -> Result<(), Fault> {
-        let was_open = self.connection.is_some();
+        let was_open = self.first.is_some() || self.connection.is_some();
         match self.attempt(job, abandoned) {
             Err(Fault::Lost(_)) if was_open && !abandoned.load(Ordering::Acquire) => {
                 self.attempt(job, abandoned)
@@ -149,7 +161,7 @@ fn write(connection: &mut Locked, batch: &Batch, abandoned: &AtomicBool) -> Resu
         put_all(&mut connection.db, batch, abandoned)
     };
     if let (Err(Fault::Refused(_)), [_]) = (&result, batch.as_slice()) {
-        transaction(&mut connection.db, abandoned, |db| numbers::put(db, numbers::PROBE, 1))
+        transaction::run(&mut connection.db, abandoned, |db| numbers::put(db, numbers::PROBE, 1))
             .map_err(|fault| Fault::Away(fault.reason().to_owned()))?;
     }
     result
@@ -167,31 +179,13 @@ fn put_all(db: &mut Db, batch: &Batch, abandoned: &AtomicBool) -> Result<(), Fau
             Change::Delete => deletes.push(commit),
         }
     }
-    transaction(db, abandoned, |db| {
+    transaction::run(db, abandoned, |db| {
         for commit in deletes {
             twins::delete(db, &commit.id, commit.revision)?;
             deleted::put(db, &commit.id, commit.applied)?;
         }
         twins::put(db, &rows)
     })
-}
-
-/// Runs `work` in a transaction, which an abandoned thread does not commit any more.
-fn transaction(
-    db: &mut Db,
-    abandoned: &AtomicBool,
-    work: impl FnOnce(&mut Db) -> diesel::QueryResult<()>,
-) -> Result<(), Fault> {
-    db.begin()?;
-    let result = work(db).map_err(Fault::from).and_then(|()| still_wanted(abandoned));
-    db.end(result)
-}
-
-fn still_wanted(abandoned: &AtomicBool) -> Result<(), Fault> {
-    if abandoned.load(Ordering::Acquire) {
-        return Err(Fault::Away("it took too long".to_owned()));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

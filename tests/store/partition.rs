@@ -1,4 +1,5 @@
-//! A network that swallows a connection, while the server still thinks that it lives.
+//! A network between the store and its server: what goes over it, and that it swallows a connection while the server
+//! still thinks that it lives.
 
 use std::time::{Duration, Instant};
 
@@ -10,14 +11,20 @@ use crate::{
     proxy::Proxy,
 };
 
-#[test]
-fn a_connection_that_the_network_swallowed_is_ended_and_its_lock_taken_over() {
+/// A proxy before a schema of its own, and the way through it.
+fn through_proxy() -> (Proxy, Place) {
     let url = MariaDb::shared().fresh_schema();
     let (user, place) = url.split_once('@').unwrap();
     let (server, schema) = place.split_once('/').unwrap();
     let port = server.rsplit_once(':').unwrap().1.parse().unwrap();
     let network = Proxy::start(port);
     let place = Place::in_schema(format!("{user}@127.0.0.1:{}/{schema}", network.port()));
+    (network, place)
+}
+
+#[test]
+fn a_connection_that_the_network_swallowed_is_ended_and_its_lock_taken_over() {
+    let (network, place) = through_proxy();
     run(async {
         let settings = StoreSettings { commit_timeout: Duration::from_secs(1), ..place.settings() };
         let mut bench = Bench::with(settings);
@@ -32,5 +39,23 @@ fn a_connection_that_the_network_swallowed_is_ended_and_its_lock_taken_over() {
         assert_eq!(bench.load("lamp").await.unwrap().record, record(2));
         assert_eq!(next(&mut bench.health).await, Health::Here);
         assert!(lost.elapsed() < Duration::from_secs(15), "{:?}", lost.elapsed());
+    });
+}
+
+#[test]
+fn a_commit_takes_two_journeys() {
+    let (network, place) = through_proxy();
+    run(async {
+        let mut bench = Bench::start(&place);
+        bench.commit("lamp", record(1));
+        bench.answer("lamp", 1).await;
+        let before = network.said();
+        for revision in 2..=101 {
+            bench.commit("lamp", record(revision));
+            bench.answer("lamp", revision).await;
+        }
+        let said = network.said() - before;
+        // A ping or two, should it take long.
+        assert!((200..210).contains(&said), "100 commits took {said} journeys");
     });
 }

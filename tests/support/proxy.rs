@@ -35,6 +35,8 @@ struct Shared {
     connections: AtomicU32,
     /// Connections with a lower number are swallowed.
     swallows_below: AtomicU32,
+    /// How often a client said something: one that waits for each answer makes so many journeys.
+    said: AtomicU32,
 }
 
 impl Proxy {
@@ -59,6 +61,11 @@ impl Proxy {
     /// The port to connect to.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// How often a client has said something.
+    pub fn said(&self) -> u32 {
+        self.shared.said.load(Ordering::SeqCst)
     }
 
     /// Breaks every connection, and closes new ones at once.
@@ -119,6 +126,9 @@ impl Shared {
         let mut buffer = [0; 64 * 1024];
         loop {
             let read = from.read(&mut buffer).unwrap_or(0);
+            if stops == Held::All && read > 0 {
+                self.said.fetch_add(1, Ordering::SeqCst);
+            }
             drop(
                 self.let_go
                     .wait_while(self.held.lock().unwrap(), |held| {
