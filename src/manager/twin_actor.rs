@@ -161,6 +161,7 @@ impl TwinActor {
         let things = i64::from(twin.exists()) - i64::from(self.twin.exists());
         let before = self.twin.version();
         self.twin = twin;
+        let tells = matches!(outcome.commit, Some(twin::Commit::Put(_)));
         if let Some(commit) = outcome.commit {
             self.commit(commit, ctx);
         }
@@ -170,7 +171,7 @@ impl TwinActor {
             publishes: publishes.collect(),
             revision: self.twin.revision(),
             entry,
-            tells: outcome.commit == Some(twin::Commit::Put),
+            tells,
             retry: outcome.retry,
             things,
             result: Handling::Applied { changed: self.twin.version() != before },
@@ -181,7 +182,7 @@ impl TwinActor {
 
     fn commit(&self, commit: twin::Commit, ctx: &mut Context<Self>) {
         let change = match commit {
-            twin::Commit::Put => Change::Put(Box::new(self.twin.to_record())),
+            twin::Commit::Put(record) => Change::Put(record),
             twin::Commit::Delete => Change::Delete,
         };
         self.common.peers.commit.do_send(Commit {

@@ -13,18 +13,12 @@ use super::{
 };
 use crate::protocol::ThingId;
 
-/// The most rows in one statement: MySQL takes 65,535 values, and a row has 16.
-const STATEMENT_ROWS: usize = 1000;
-
 /// Puts rows in place of those of a lower revision, and adds those that are new.
 pub(super) fn put(db: &mut Db, rows: &[NewTwin<'_>]) -> QueryResult<()> {
-    for rows in rows.chunks(STATEMENT_ROWS) {
-        match db {
-            Db::MySql(db) => upsert::into_mysql(db, rows)?,
-            Db::Sqlite(db) => upsert::into_sqlite(db, rows)?,
-        };
+    match db {
+        Db::MySql(db) => upsert::into_mysql(db, rows),
+        Db::Sqlite(db) => upsert::into_sqlite(db, rows),
     }
-    Ok(())
 }
 
 /// Takes away a row of a lower revision, if there is one.

@@ -14,9 +14,11 @@ use diesel::{
 
 use super::rows::NewTwin;
 
-/// The most rows of a statement that is kept prepared: a server keeps one for each number of rows. More are sent as
-/// a statement of their own, which is prepared once for all of them.
-const KEPT_ROWS: usize = 16;
+/// A server keeps a prepared statement for each number of rows up to this, and for each multiple of it.
+const FEW: usize = 16;
+
+/// The most rows in one statement.
+const MOST: usize = 64;
 
 const INSERT: &str = "INSERT INTO twin (clientId, reported, reportedMeta, desired, desiredMeta, declined, \
     declinedMeta, version, revision, applied_epoch, applied_number, sent, online, session, unsettled, untold) VALUES ";
@@ -53,19 +55,29 @@ pub(super) fn into_sqlite(db: &mut SqliteConnection, rows: &[NewTwin<'_>]) -> Qu
     rows.iter().try_for_each(|row| One(row).execute(db).map(drop))
 }
 
-/// The same, in one statement.
+/// The same, in few statements.
 pub(super) fn into_mysql(db: &mut MysqlConnection, rows: &[NewTwin<'_>]) -> QueryResult<()> {
-    match rows {
-        [] => Ok(()),
-        [row] => One(row).execute(db).map(drop),
-        rows => Many(rows).execute(db).map(drop),
+    let mut left = rows;
+    while let Some((now, rest)) = left.split_at_checked(statement_rows(left.len())) {
+        left = rest;
+        match now {
+            [] => break,
+            [row] => One(row).execute(db)?,
+            rows => Many(rows).execute(db)?,
+        };
     }
+    Ok(())
+}
+
+/// How many of so many rows go into the next statement.
+fn statement_rows(rows: usize) -> usize {
+    if rows <= FEW { rows } else { (rows / FEW * FEW).min(MOST) }
 }
 
 /// A single row: prepared once for each connection, and found again without its text.
 struct One<'a>(&'a NewTwin<'a>);
 
-/// Several rows: found again by their text, if they are few.
+/// Several rows: found again by their text.
 struct Many<'a>(&'a [NewTwin<'a>]);
 
 impl QueryId for One<'_> {
@@ -97,10 +109,7 @@ impl QueryFragment<Mysql> for One<'_> {
 }
 
 impl QueryFragment<Mysql> for Many<'_> {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
-        if self.0.len() > KEPT_ROWS {
-            out.unsafe_to_cache_prepared();
-        }
+    fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
         all(self.0, out)
     }
 }

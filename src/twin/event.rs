@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde_json::{Map, Value};
 
+use super::Record;
 use crate::protocol::{Code, DEFAULT_PAYLOAD_LIMIT, Report, Timestamp};
 
 /// The numbers in the rules; the protocol gives their defaults.
@@ -85,10 +86,10 @@ pub struct Outcome {
 }
 
 /// What has to be committed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Commit {
     /// The twin as it now is.
-    Put,
+    Put(Box<Record>),
     /// That there is none.
     Delete,
 }

@@ -25,9 +25,8 @@ pub use orient::{Rows, query_answer};
 pub use record::{Corrupt, Record};
 pub use select::{Candidate, SelectError, Selection};
 
-use document::{Document, Meta, State};
+use document::Document;
 use ledger::Ledger;
-use serde::{Serialize, Serializer, ser::SerializeMap};
 
 /// What the manager holds for a thing.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -110,27 +109,9 @@ impl Twin {
         if !self.exists() {
             return UNKNOWN.to_owned();
         }
-        serde_json::to_string(&Whole(self, session)).unwrap_or_default()
+        self.to_record().to_payload(session)
     }
 }
 
 /// The answer about a thing of which there is no twin.
 const UNKNOWN: &str = r#"{"desired":{},"desiredMeta":{},"reported":{},"reportedMeta":{},"declined":{},"declinedMeta":{},"version":0,"online":null}"#;
-
-struct Whole<'a>(&'a Twin, i64);
-
-impl Serialize for Whole<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self(twin, session) = self;
-        let mut map = serializer.serialize_map(Some(8))?;
-        map.serialize_entry("desired", &State(&twin.desired))?;
-        map.serialize_entry("desiredMeta", &Meta(&twin.desired))?;
-        map.serialize_entry("reported", &State(&twin.reported))?;
-        map.serialize_entry("reportedMeta", &Meta(&twin.reported))?;
-        map.serialize_entry("declined", &State(&twin.declined))?;
-        map.serialize_entry("declinedMeta", &Meta(&twin.declined))?;
-        map.serialize_entry("version", &twin.version)?;
-        map.serialize_entry("online", &twin.presence(*session).online())?;
-        map.end()
-    }
-}

@@ -44,6 +44,34 @@ pub struct Corrupt {
     pub source: serde_json::Error,
 }
 
+impl Record {
+    /// The payload of `TWIN/UPD` in this session: it has the documents as they are stored.
+    pub(super) fn to_payload(&self, session: i64) -> String {
+        let documents = [
+            (r#"{"desired":"#, &self.desired),
+            (r#","desiredMeta":"#, &self.desired_meta),
+            (r#","reported":"#, &self.reported),
+            (r#","reportedMeta":"#, &self.reported_meta),
+            (r#","declined":"#, &self.declined),
+            (r#","declinedMeta":"#, &self.declined_meta),
+        ];
+        let online = match self.online.filter(|_| self.session == session) {
+            Some(true) => "true",
+            Some(false) => "false",
+            None => "null",
+        };
+        let end = format!(r#","version":{},"online":{online}}}"#, self.version);
+        let bytes = documents.iter().map(|(name, text)| name.len() + text.len()).sum::<usize>();
+        let mut payload = String::with_capacity(bytes + end.len());
+        for (name, text) in documents {
+            payload.push_str(name);
+            payload.push_str(text);
+        }
+        payload.push_str(&end);
+        payload
+    }
+}
+
 impl Twin {
     /// The twin as text.
     #[must_use]

@@ -104,15 +104,21 @@ impl<'a> Step<'a> {
         if self.twin.exists() && !existed {
             self.date_creation();
         }
-        let commit = (self.twin.exists() && self.twin != *before).then_some(Commit::Put);
-        if commit.is_some() {
+        let has_news = self.twin.exists() && (self.changed || self.twin != *before);
+        let record = has_news.then(|| {
             self.twin.revision += 1;
-        }
+            Box::new(self.twin.to_record())
+        });
         if self.answered {
-            let payload = self.twin.to_payload(self.moment.session);
+            let session = self.moment.session;
+            let payload = match &record {
+                Some(record) => record.to_payload(session),
+                None => self.twin.to_payload(session),
+            };
             self.check_size(&payload, before)?;
             self.tell.insert(0, Tell::Twin(payload));
         }
+        let commit = record.map(Commit::Put);
         Ok((self.twin, Outcome { commit, tell: self.tell, retry: self.retry }))
     }
 

@@ -171,7 +171,7 @@ fn is_counted(event: &Event, before: &Upd, after: &Upd, outcome: &Outcome) {
             assert!(version.is_none_or(|version| version == before.version));
         }
         Event::Reported(_) => {}
-        Event::Get => assert_eq!((before, outcome.commit), (after, None)),
+        Event::Get => assert_eq!((before, outcome.commit.as_ref()), (after, None)),
         Event::Connected | Event::Gone | Event::Resumed { .. } | Event::RetryDue(_) => {
             assert!(!changed);
         }
@@ -192,7 +192,7 @@ fn is_committed(
     let wanted = if *event == Event::Delete {
         before.exists().then_some(Commit::Delete)
     } else {
-        (exists && same_revision != *was).then_some(Commit::Put)
+        (exists && same_revision != *was).then(|| Commit::Put(Box::new(is.clone())))
     };
     assert_eq!(outcome.commit, wanted, "{event:?} {was:?} {is:?}");
     assert_eq!(is.revision, was.revision + u64::from(wanted.is_some()));

@@ -160,8 +160,8 @@ impl Both {
         }
         let told = self.model.apply_event(&event, now, session);
         self.stage.apply(event);
-        match self.stage.last.commit {
-            Some(Commit::Put) => self.stored = Some(self.stage.twin.to_record()),
+        match &self.stage.last.commit {
+            Some(Commit::Put(record)) => self.stored = Some((**record).clone()),
             Some(Commit::Delete) => self.stored = None,
             None => {}
         }

@@ -52,7 +52,15 @@ impl Stage {
         let (twin, outcome) = self.twin.apply(event, &moment)?;
         self.twin = twin;
         self.last = outcome;
+        if let Some(Commit::Put(record)) = &self.last.commit {
+            assert_eq!(**record, self.twin.to_record(), "what is stored is the twin");
+        }
         Ok(())
+    }
+
+    /// Whether the last event has the twin stored.
+    fn puts(&self) -> bool {
+        matches!(self.last.commit, Some(Commit::Put(_)))
     }
 
     fn apply(&mut self, event: Event) -> &mut Self {

@@ -31,7 +31,7 @@ fn a_delta_that_had_been_sent_goes_out_with_a_new_trn_at_its_return() {
     let mut stage = reporting(json!({"trn": 1, "on": false}));
     stage.set(json!({"on": true})).off().on();
     assert_eq!(stage.told()[1], json!({"delta": {"trn": 3, "on": true}}));
-    assert_eq!((stage.part("version"), stage.last.commit), (json!(2), Some(Commit::Put)));
+    assert_eq!((stage.part("version"), stage.puts()), (json!(2), true));
     stage.report(json!({"delta": {"trn": 2, "on": true}}));
     assert!(!stage.is_settled());
     stage.report(json!({"delta": {"trn": 3, "on": true}}));
@@ -42,7 +42,7 @@ fn a_delta_that_had_been_sent_goes_out_with_a_new_trn_at_its_return() {
 fn a_thing_that_never_reported_is_asked_and_sent_nothing() {
     let mut stage = stage();
     stage.on();
-    assert_eq!((stage.told(), stage.last.commit), (vec![json!("GET")], None));
+    assert_eq!((stage.told(), &stage.last.commit), (vec![json!("GET")], &None));
     stage.set(json!({"on": true}));
     assert_eq!(stage.told(), [json!("UPD")]);
     stage.on();
@@ -55,7 +55,7 @@ fn the_defaults_of_a_reboot_change_nothing() {
         let mut stage = reporting(json!({"trn": 7, "on": true}));
         stage.off().on().wait(4).report(json!({"state": defaults}));
         assert_eq!(stage.reported(), json!({"trn": 7, "on": true}));
-        assert_eq!((stage.told(), stage.last.commit), (vec![json!("UPD")], None));
+        assert_eq!((stage.told(), &stage.last.commit), (vec![json!("UPD")], &None));
         stage.wait(1).report(json!({"state": defaults}));
         assert_eq!(stage.reported()["on"], json!(false), "{defaults}");
     }
@@ -145,11 +145,11 @@ fn coming_and_going_alone_is_no_twin_and_no_version() {
     stage.on();
     assert_eq!(stage.last.commit, None);
     stage.off();
-    assert_eq!((stage.last.commit, stage.part("online")), (None, Value::Null));
+    assert_eq!((&stage.last.commit, stage.part("online")), (&None, Value::Null));
     let mut known = reporting(json!({"a": 1}));
     known.off();
     assert_eq!((known.told(), known.part("version")), (vec![], json!(1)));
-    assert_eq!((known.last.commit, known.part("online")), (Some(Commit::Put), json!(false)));
+    assert_eq!((known.puts(), known.part("online")), (true, json!(false)));
 }
 
 #[test]
@@ -197,7 +197,7 @@ fn a_get_sends_the_thing_nothing_and_stores_nothing() {
     stage.session = 2;
     let before = stage.twin.clone();
     stage.apply(Event::Get);
-    assert_eq!((stage.told(), stage.last.commit), (vec![json!("UPD")], None));
+    assert_eq!((stage.told(), &stage.last.commit), (vec![json!("UPD")], &None));
     assert_eq!(stage.twin, before);
 }
 
