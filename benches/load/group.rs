@@ -80,7 +80,8 @@ pub async fn set(plan: &Plan, members: usize) -> Line {
     let mut echo = parts(port, ["ECH", "ECG"]).await;
     one(&mut echo, "ECG", members, number).await;
     let (mut times, mut echo_times) = (Vec::new(), Vec::new());
-    for _ in 0..plan.rounds.max(5) {
+    let rounds = plan.rounds.max(if members > 1000 { 5 } else { 15 });
+    for _ in 0..rounds {
         number += 1;
         let (time, deltas, _) = one(&mut ours, "GRP", members, number).await;
         times.push(ms(&time));
