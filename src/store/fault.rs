@@ -23,7 +23,7 @@ impl Fault {
 }
 
 /// What MySQL, MariaDB and their client say when a connection is no more.
-const LOST: [&str; 8] = [
+const LOST: [&str; 9] = [
     "gone away",
     "lost connection",
     "connection was killed",
@@ -32,10 +32,11 @@ const LOST: [&str; 8] = [
     "server is shutting down",
     "commands out of sync",
     "timeout waiting for initial",
+    "unknown prepared statement",
 ];
 
 /// What both say when it is not for what was asked of them that they do not do it.
-const AWAY: [&str; 13] = [
+const AWAY: [&str; 16] = [
     "lock wait timeout",
     "try restarting transaction",
     "database is locked",
@@ -49,6 +50,9 @@ const AWAY: [&str; 13] = [
     "execution was interrupted",
     "wsrep",
     "needs to be re-prepared",
+    "prepared statement protocol",
+    "max_prepared_stmt_count",
+    "' resource (current value",
 ];
 
 /// What both say when there is no room left.
@@ -104,8 +108,16 @@ mod tests {
     fn a_fault_goes_by_what_is_to_be_done() {
         let lost = "Lost connection to server during query";
         assert_eq!(fault(lost), Fault::Lost(lost.into()));
-        let full = "database or disk is full";
-        assert_eq!(fault(full), Fault::Away(full.into()));
+        let forgotten = "Unknown prepared statement handler (7) given to mysql_stmt_execute";
+        assert_eq!(fault(forgotten), Fault::Lost(forgotten.into()));
+        for away in [
+            "database or disk is full",
+            "Can't create more than max_prepared_stmt_count statements (current value: 16382)",
+            "User 'twin' has exceeded the 'max_questions' resource (current value: 100)",
+            "This command is not supported in the prepared statement protocol yet",
+        ] {
+            assert_eq!(fault(away), Fault::Away(away.into()));
+        }
         let row = "Column 'reported' cannot be null";
         assert_eq!(fault(row), Fault::Refused(row.into()));
     }

@@ -49,6 +49,11 @@ impl<'a> NewTwin<'a> {
             untold: true,
         }
     }
+
+    /// The bytes of its texts.
+    pub(super) fn bytes(&self) -> usize {
+        self.texts.iter().map(|text| text.len()).sum::<usize>() + self.sent.len()
+    }
 }
 
 /// A row on its way out. What the original left null, be it SQL's or JSON's, or empty

@@ -22,13 +22,11 @@ const EACH: usize = 500;
 const FEW: usize = 16;
 
 /// How many the first chunk of a query has: nobody knows yet how much work they are.
-const FIRST: usize = 1024;
+const FIRST: usize = 2048;
 
-/// Chunks become larger while they take less than this, and smaller when they take longer than four times that.
+/// Chunks become four times as large while they take less than this, and half as large when they take longer than four
+/// times that.
 const SHORT: Duration = Duration::from_millis(50);
-
-/// How many times as large as the one before it a chunk becomes at most, as its time allows.
-const GROWTH: u128 = 16;
 
 /// The most bytes of rows that may be kept of all queries before the first of them is answered ahead of the others.
 const KEPT_BYTES: usize = 64 << 20;
@@ -147,6 +145,9 @@ impl Selector {
     /// Gives a chunk up that takes too long; it is tried again on another connection.
     pub(super) fn abandon(&mut self, now: Instant) {
         self.lane.abandon(now);
+        if let Some(active) = self.active.front_mut() {
+            active.size = 1.max(active.size.min(most(active.way)) / 2);
+        }
     }
 }
 
@@ -162,8 +163,7 @@ fn most(way: Way) -> usize {
 /// How many twins come behind a chunk of so many that took so long.
 fn next_size(size: usize, took: Duration) -> usize {
     if took < SHORT {
-        let times = (SHORT.as_micros() / took.as_micros().max(1)).min(GROWTH);
-        CHUNK.min(size.saturating_mul(usize::try_from(times).unwrap_or(1)))
+        CHUNK.min(size * 4)
     } else if took > SHORT * 4 {
         1.max(size / 2)
     } else {
@@ -188,11 +188,11 @@ mod tests {
 
     #[test]
     fn chunks_are_as_large_as_their_time_allows() {
-        assert_eq!(sizes(Duration::from_micros(1)), [1024, 16_384]);
-        assert_eq!(sizes(Duration::from_micros(5)), [1024, 9216]);
-        assert_eq!(sizes(Duration::from_micros(30)), [1024]);
-        assert_eq!(sizes(Duration::from_millis(1)), [1024, 512, 256, 128]);
-        assert_eq!(sizes(Duration::from_millis(60)), [1024, 512, 256, 128, 64, 32, 16, 8, 4, 2]);
-        assert_eq!(sizes(Duration::from_secs(2)), [1024, 512, 256, 128, 64, 32, 16, 8, 4, 2, 1]);
+        assert_eq!(sizes(Duration::from_micros(1)), [2048, 8192, 16_384]);
+        assert_eq!(sizes(Duration::from_micros(20)), [2048, 8192]);
+        assert_eq!(sizes(Duration::from_millis(1)), [2048, 1024, 512, 256, 128]);
+        let halves = [2048, 1024, 512, 256, 128, 64, 32, 16, 8, 4, 2, 1];
+        assert_eq!(sizes(Duration::from_millis(60)), halves[..11]);
+        assert_eq!(sizes(Duration::from_secs(2)), halves);
     }
 }

@@ -1,4 +1,4 @@
-//! Transactions of the connection that commits: on a server they take one journey beside their statements.
+//! Transactions of the connection that commits: on a server one takes a single journey beside its statements.
 //!
 //! diesel begins and ends a transaction of MySQL by three journeys each, for it lets the server take several statements
 //! at once, and forbids it again. Here none begins one: a session without autocommit has each statement do so.
@@ -10,16 +10,21 @@ use diesel::{
     connection::{SimpleConnection, TransactionManager},
     mysql::{Mysql, MysqlConnection},
     query_builder::{AstPass, QueryFragment, QueryId},
+    r2d2::R2D2Connection,
 };
 
 use super::{connection::Db, fault::Fault};
 
-/// Has [`run`] be the only one to end what statements on this connection do.
-pub(super) fn prepare(db: &mut Db) -> QueryResult<()> {
-    match db {
-        Db::MySql(db) => db.batch_execute("SET SESSION autocommit = 0"),
-        Db::Sqlite(_) => Ok(()),
-    }
+/// Has [`run`] be the only one to end what statements on this connection do. A server that would not do so for it says so
+/// here, where there is nothing to lose.
+pub(super) fn prepare(db: &mut Db) -> Result<(), Fault> {
+    let Db::MySql(db) = db else { return Ok(()) };
+    let prepared = db.batch_execute("SET SESSION autocommit = 0").and_then(|()| Commit.execute(db));
+    prepared.map(drop).map_err(|error| match Fault::from(error) {
+        // It is nothing of ours that was refused.
+        Fault::Refused(reason) => Fault::Away(reason),
+        fault @ (Fault::Lost(_) | Fault::Away(_)) => fault,
+    })
 }
 
 /// Runs `work` in a transaction, which an abandoned thread does not commit any more.
@@ -28,6 +33,10 @@ pub(super) fn run(
     abandoned: &AtomicBool,
     work: impl FnOnce(&mut Db) -> QueryResult<()>,
 ) -> Result<(), Fault> {
+    if db.is_broken() {
+        // The one before may still be open, and would be committed with this one.
+        return Err(Fault::Lost(UNENDED.to_owned()));
+    }
     if let Db::Sqlite(_) = db {
         db.begin()?;
     }
@@ -37,6 +46,8 @@ pub(super) fn run(
         Db::MySql(db) => end(db, result),
     }
 }
+
+const UNENDED: &str = "the transaction before did not end";
 
 fn still_wanted(abandoned: &AtomicBool) -> Result<(), Fault> {
     if abandoned.load(Ordering::Acquire) {

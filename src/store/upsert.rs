@@ -20,6 +20,9 @@ const FEW: usize = 16;
 /// The most rows in one statement.
 const MOST: usize = 64;
 
+/// Above so many bytes of text a statement is prepared for the occasion: one that is kept keeps what it was given last.
+const KEPT_BYTES: usize = 256 << 10;
+
 const INSERT: &str = "INSERT INTO twin (clientId, reported, reportedMeta, desired, desiredMeta, declined, \
     declinedMeta, version, revision, applied_epoch, applied_number, sent, online, session, unsettled, untold) VALUES ";
 
@@ -115,6 +118,9 @@ impl QueryFragment<Mysql> for Many<'_> {
 }
 
 fn all<'b>(rows: &'b [NewTwin<'b>], mut out: AstPass<'_, 'b, Mysql>) -> QueryResult<()> {
+    if rows.iter().map(NewTwin::bytes).sum::<usize>() > KEPT_BYTES {
+        out.unsafe_to_cache_prepared();
+    }
     out.push_sql(INSERT);
     for (at, row) in rows.iter().enumerate() {
         if at > 0 {
@@ -158,4 +164,29 @@ where
     out.push_bind_param::<Bool, _>(&row.untold)?;
     out.push_sql(")");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Numbers of rows for which a statement is kept, so that there are few.
+    #[test]
+    fn rows_go_into_few_statements() {
+        let statements = |mut rows: usize| {
+            let mut parts = Vec::new();
+            while rows > 0 {
+                parts.push(statement_rows(rows));
+                rows -= parts[parts.len() - 1];
+            }
+            parts
+        };
+        assert_eq!(statement_rows(0), 0);
+        for few in [1, 2, 15, 16, 32, 48, 64] {
+            assert_eq!(statements(few), [few]);
+        }
+        assert_eq!(statements(17), [16, 1]);
+        assert_eq!(statements(63), [48, 15]);
+        assert_eq!(statements(500), [64, 64, 64, 64, 64, 64, 64, 48, 4]);
+    }
 }

@@ -78,7 +78,7 @@ pub(super) struct Writer {
     lock: Arc<Lock>,
     /// One that is open from the start, until it is first used.
     first: Option<Locked>,
-    /// One on which nothing but transactions of this module's is done.
+    /// One on which all that is written is a [`transaction`]'s.
     connection: Option<Locked>,
     /// Whether the server was lost and has not said anything since.
     suspect: bool,
@@ -121,7 +121,7 @@ impl Writer {
             Some(connection) => connection,
             None => self.reconnect()?,
         };
-        transaction::prepare(&mut connection.db)?;
+        transaction::prepare(&mut connection.db).inspect_err(|_| self.suspect = true)?;
         Ok(connection)
     }
 

@@ -18,6 +18,28 @@ fn a_twin_read_back_is_the_twin_that_was_stored() {
     assert!(record.revision > record.version);
 }
 
+/// Word for word: a thing's numbers are told as it wrote them, and times of the twin's own come before those of members.
+#[test]
+fn a_twin_is_told_as_it_is_stored() {
+    let mut stage = stage();
+    let payload = br#"{"state":{"trn":3,"n":1e+400,"timestamp":-0.0,"q\"":[1.50,null]}}"#;
+    stage.apply(Event::Reported(Report::parse(payload, 1000).unwrap()));
+    stage.set(json!({"n": {"é": true}}));
+    let told = |online: &str| {
+        let documents = concat!(
+            r#"{"desired":{"trn":4,"n":{"é":true}},"desiredMeta":{"timestamp":T,"trn":T,"n":{"é":T}},"#,
+            r#""reported":{"trn":3,"n":1e+400,"q\"":[1.50,null],"timestamp":-0.0},"#,
+            r#""reportedMeta":{"timestamp":T,"trn":T,"n":T,"q\"":T},"declined":{},"declinedMeta":{"timestamp":T},"#,
+            r#""version":2,"online":"#
+        );
+        format!("{}{online}}}", documents.replace(":T", &format!(":{}", stage.now.0)))
+    };
+    assert_eq!(stage.twin.to_payload(1), told("true"));
+    assert_eq!(stage.twin.to_payload(2), told("null"), "in another session");
+    let Some(Tell::Twin(payload)) = stage.last.tell.first() else { panic!("{:?}", stage.last) };
+    assert_eq!(*payload, told("true"));
+}
+
 #[test]
 fn a_record_of_the_original_is_read_as_it_stands() {
     for sent in ["", "{}"] {
