@@ -1,9 +1,7 @@
-//! What groups cost: `cargo bench --bench groups`.
+//! What queries of large groups cost others: `cargo bench --bench groups`.
 //!
-//! On each database: a query with a condition over 1,000, 10,000 and 100,000 members, beside the time in which the
-//! database alone hands over the same rows; a SET over 1,000 and 10,000 members, until its outcome is told; and how
-//! long an update of others takes while queries over 100,000 twins are answered one after the other, and without
-//! them, by turns in one run.
+//! On each database: how long an update takes while queries over 100,000 twins are answered one after the other, and
+//! without them, by turns in one run. How long queries and SETs of groups take themselves is measured by `benches/load`.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -33,18 +31,9 @@ use support::{
     site::{PATIENCE, Site},
 };
 
-/// How often each query and each SET is timed; the middle one counts.
-const TIMES: usize = 7;
-
 fn main() {
     for (name, database) in [("SQLite", Database::Sqlite), ("MariaDB", Database::mariadb())] {
         println!("{name}");
-        for members in [1_000, 10_000, 100_000] {
-            query(&database, members);
-        }
-        for members in [1_000, 10_000] {
-            set(&database, members);
-        }
         beside(&database);
     }
 }
@@ -75,67 +64,12 @@ fn site(database: &Database, members: usize) -> Site {
     site
 }
 
-/// The middle one of some times.
-fn middle(mut times: Vec<Duration>) -> Duration {
-    times.sort();
-    times[times.len() / 2]
-}
-
 /// Finds one in ten, and tells two values of it.
 fn question() -> Value {
     json!({
         "select": ["clientId", "reported.temp"],
         "where": {"column": "reported.temp", "op": ">=", "value": 90},
     })
-}
-
-fn query(database: &Database, members: usize) {
-    let site = site(database, members);
-    let mut client = Client::connect(site.broker.port());
-    client.subscribe(&["GRP/all/TWIN/RES"]);
-    let mut direct = Direct::to(&site.url);
-    let (mut queries, mut alone) = (Vec::new(), Vec::new());
-    for _ in 0..TIMES {
-        let begin = Instant::now();
-        client.send("GRP/all/TWIN/GET", question().to_string());
-        let answer = client.expect("GRP/all/TWIN/RES", PATIENCE * 3).json();
-        queries.push(begin.elapsed());
-        assert_eq!(answer["res"].as_array().unwrap().len(), members / 10);
-        let begin = Instant::now();
-        assert_eq!(direct.documents(), members);
-        alone.push(begin.elapsed());
-    }
-    let (query, alone) = (middle(queries), middle(alone));
-    println!(
-        "  query over {members:>7} members: {:>8.1} ms; the database alone hands over the rows in {:>7.1} ms: {:.1} times",
-        query.as_secs_f64() * 1e3,
-        alone.as_secs_f64() * 1e3,
-        query.as_secs_f64() / alone.as_secs_f64(),
-    );
-}
-
-fn set(database: &Database, members: usize) {
-    let mut site = site(database, members);
-    let mut times = Vec::new();
-    for round in 0..TIMES {
-        let begin = Instant::now();
-        site.client.send("GRP/all/TWIN/SET", json!({"set": {"n": round}, "query": 1}).to_string());
-        let answer =
-            site.client.drain_until(PATIENCE * 3, |message| message.topic == "GRP/all/TWIN/RES");
-        times.push(begin.elapsed());
-        let updates = answer.iter().filter(|message| message.topic.ends_with("/TWIN/UPD")).count();
-        let outcome = answer.last().unwrap().json();
-        assert_eq!(
-            (updates, outcome["set"]["changed"].as_array().unwrap().len()),
-            (members, members)
-        );
-    }
-    let time = middle(times).as_secs_f64();
-    println!(
-        "  SET over   {members:>7} members: {:>8.1} ms: {:.0} members in a second",
-        time * 1e3,
-        members as f64 / time
-    );
 }
 
 fn beside(database: &Database) {

@@ -1,12 +1,12 @@
 //! The members of an object, kept so that a small one takes little: most things have few members, and there are
 //! many things.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::tree::Node;
 
 /// So many are kept in one piece of memory, in which they are found by halving. More are in a tree, so that one of tens
-/// of thousands is as quick to change.
+/// of thousands is as quick to change; and a copy shares with the twin that it was made of what neither changes.
 const FEW: usize = 32;
 
 /// The members of an object, in order of name. Without any it takes no memory beside itself.
@@ -16,7 +16,13 @@ pub(super) struct Members(Option<Box<Kept>>);
 #[derive(Clone, Debug)]
 enum Kept {
     Few(Vec<(Box<str>, Node)>),
-    Many(BTreeMap<Box<str>, Node>),
+    Many(Many),
+}
+
+type Many = BTreeMap<Arc<str>, Arc<Node>>;
+
+fn many(members: Vec<(Box<str>, Node)>) -> Many {
+    members.into_iter().map(|(name, node)| (name.into(), Arc::new(node))).collect()
 }
 
 /// Where a name is among few, or belongs.
@@ -44,7 +50,7 @@ impl Members {
     pub(super) fn get(&self, name: &str) -> Option<&Node> {
         match self.0.as_deref()? {
             Kept::Few(few) => few.get(place(few, name).ok()?).map(|(_, node)| node),
-            Kept::Many(many) => many.get(name),
+            Kept::Many(many) => many.get(name).map(AsRef::as_ref),
         }
     }
 
@@ -54,7 +60,7 @@ impl Members {
                 let place = place(few, name).ok()?;
                 few.get_mut(place).map(|(_, node)| node)
             }
-            Kept::Many(many) => many.get_mut(name),
+            Kept::Many(many) => many.get_mut(name).map(Arc::make_mut),
         }
     }
 
@@ -62,9 +68,10 @@ impl Members {
     pub(super) fn insert(&mut self, name: &str, node: Node) {
         let kept = self.0.get_or_insert_with(|| Box::new(Kept::Few(Vec::new())));
         match &mut **kept {
-            Kept::Many(many) => {
-                many.insert(name.into(), node);
-            }
+            Kept::Many(many) => match many.get_mut(name) {
+                Some(own) => *own = Arc::new(node),
+                None => drop(many.insert(name.into(), Arc::new(node))),
+            },
             Kept::Few(few) => match place(few, name) {
                 Ok(place) => {
                     if let Some((_, own)) = few.get_mut(place) {
@@ -76,8 +83,8 @@ impl Members {
                     few.insert(place, (name.into(), node));
                 }
                 Err(_) => {
-                    let mut many: BTreeMap<_, _> = std::mem::take(few).into_iter().collect();
-                    many.insert(name.into(), node);
+                    let mut many = many(std::mem::take(few));
+                    many.insert(name.into(), Arc::new(node));
                     **kept = Kept::Many(many);
                 }
             },
@@ -87,7 +94,7 @@ impl Members {
     pub(super) fn remove(&mut self, name: &str) -> Option<Node> {
         let removed = match self.0.as_deref_mut()? {
             Kept::Few(few) => place(few, name).ok().map(|place| few.remove(place).1),
-            Kept::Many(many) => many.remove(name),
+            Kept::Many(many) => many.remove(name).map(Arc::unwrap_or_clone),
         };
         self.tidy();
         removed
@@ -98,7 +105,7 @@ impl Members {
         match self.0.as_deref_mut() {
             None => {}
             Some(Kept::Few(few)) => few.retain_mut(|(name, node)| keeps(name, node)),
-            Some(Kept::Many(many)) => many.retain(|name, node| keeps(name, node)),
+            Some(Kept::Many(many)) => many.retain(|name, node| keeps(name, Arc::make_mut(node))),
         }
         self.tidy();
     }
@@ -117,14 +124,17 @@ impl Members {
             Some(Kept::Many(many)) => (None, Some(many)),
         };
         let few = few.into_iter().flatten().map(|(name, node)| (&**name, node));
-        few.chain(many.into_iter().flatten().map(|(name, node)| (&**name, node)))
+        few.chain(many.into_iter().flatten().map(|(name, node)| (&**name, &**node)))
     }
 }
 
-/// However they are kept.
+/// However they are kept. What is shared is not looked at.
 impl PartialEq for Members {
     fn eq(&self, other: &Self) -> bool {
-        self.len() == other.len() && self.iter().eq(other.iter())
+        let same = |(one, other): ((&str, &Node), (&str, &Node))| {
+            one.0 == other.0 && (std::ptr::eq(one.1, other.1) || one.1 == other.1)
+        };
+        self.len() == other.len() && self.iter().zip(other.iter()).all(same)
     }
 }
 
@@ -137,7 +147,7 @@ impl FromIterator<(String, Node)> for Members {
             return Self(None);
         }
         if few.len() > FEW {
-            return Self(Some(Box::new(Kept::Many(few.into_iter().collect()))));
+            return Self(Some(Box::new(Kept::Many(many(few)))));
         }
         few.sort_by(|(one, _), (other, _)| one.cmp(other));
         few.shrink_to_fit();
@@ -155,6 +165,22 @@ mod tests {
 
     fn leaf(value: u8) -> Node {
         Node::Leaf(json!(value), Timestamp(0))
+    }
+
+    /// A copy costs little, and what is done to it is not done to the other.
+    #[test]
+    fn copies_share_what_neither_changes() {
+        let numbered = |number: u8| (format!("m{number:03}"), leaf(number));
+        let first: Members = (0..100).map(numbered).collect();
+        let mut second = first.clone();
+        second.insert("m001", leaf(200));
+        *second.get_mut("m002").unwrap() = leaf(201);
+        assert_eq!(second.remove("m003"), Some(leaf(3)));
+        assert_eq!(first, (0..100).map(numbered).collect());
+        let shared = first.iter().filter(|(name, node)| {
+            second.get(name).is_some_and(|theirs| std::ptr::eq(theirs, *node))
+        });
+        assert_eq!(shared.count(), 97);
     }
 
     proptest! {
