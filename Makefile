@@ -40,7 +40,7 @@ chaos: ## Kills, freezes and cuts off everybody for minutes, and looks for what 
 	@scripts/needs.sh test
 	@scripts/chaos.sh
 
-bench: ## Measures the manager beside an echo of the same messages, for most of an hour; CASES="update set" for some of it
+bench: ## Measures the manager beside an echo of the same messages, for half an hour; CASES="update set" for some of it
 	@scripts/rust.sh
 	@scripts/needs.sh test
 	@cargo bench --locked --bench load -- $(CASES)

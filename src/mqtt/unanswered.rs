@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, Waker},
@@ -78,6 +79,13 @@ impl<T: Future<Output = Result<()>> + Unpin> Unanswered<T> {
     }
 }
 
+/// A fault in what is done with one answer must not be the end of all others.
+fn deal_with(then: Then, result: Result<()>) {
+    if catch_unwind(AssertUnwindSafe(|| then(result))).is_err() {
+        log::error!("what is done with the broker's answer to a publish has a fault");
+    }
+}
+
 /// The task that looks after them: it never ends by itself.
 pub(super) struct Listening<T = DeliveryToken>(pub(super) Arc<Mutex<Unanswered<T>>>);
 
@@ -96,7 +104,7 @@ impl<T: Future<Output = Result<()>> + Unpin> Future for Listening<T> {
             let answered = lock().next(task);
             let Some((then, result)) = answered else { break };
             moved = true;
-            then(result);
+            deal_with(then, result);
         }
         if moved {
             // More may have come meanwhile; if not, all are looked at then.
@@ -108,7 +116,7 @@ impl<T: Future<Output = Result<()>> + Unpin> Future for Listening<T> {
             let answered = lock().any(from, task);
             let Some((at, then, result)) = answered else { return Poll::Pending };
             from = at;
-            then(result);
+            deal_with(then, result);
         }
     }
 }
@@ -208,5 +216,20 @@ mod tests {
         tell.send(Ok(())).unwrap();
         rest().await;
         assert_eq!(rig.heard(), [(9, true)]);
+    }
+
+    #[actix::test]
+    async fn a_fault_in_what_is_done_with_an_answer_ends_no_other() {
+        let rig = Rig::default();
+        actix::spawn(Listening(Arc::clone(&rig.all)));
+        let (tell, told) = oneshot::channel();
+        rig.all.lock().unwrap().push(Token(told), Box::new(|_| panic!("a fault")));
+        let other = rig.publish(1);
+        rest().await;
+        tell.send(Ok(())).unwrap();
+        rest().await;
+        other.send(Ok(())).unwrap();
+        rest().await;
+        assert_eq!(rig.heard(), [(1, true)]);
     }
 }
