@@ -13,7 +13,7 @@ out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 printf '%-32s %14s\n' case instructions
 for name in $("$bench" --names); do
-    valgrind --tool=callgrind --collect-atstart=no --toggle-collect='*counted*' \
+    valgrind --tool=callgrind --collect-atstart=no --toggle-collect='*core::counted*' \
         --callgrind-out-file="$out/$name" "$bench" --count "$name" >"$out/log" 2>&1 || {
         cat "$out/log" >&2
         exit 1

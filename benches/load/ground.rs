@@ -4,6 +4,7 @@ use std::{fs, path::Path, time::Duration};
 
 use serde_json::json;
 use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
 
 use crate::support::{
     broker::Broker,
@@ -14,6 +15,9 @@ use crate::support::{
 
 /// How many twins go into the database in one statement.
 const CHUNK: usize = 1000;
+
+/// A manager that takes none of a processor for so long has nothing left to do.
+const REST: Duration = Duration::from_millis(400);
 
 /// What lies in the database before the case begins.
 #[derive(Clone, Copy, Debug, Default)]
@@ -79,6 +83,19 @@ impl Ground {
     /// The time of a processor that the manager has had.
     pub fn cpu(&self) -> Duration {
         cpu_of(self.program.pid())
+    }
+
+    /// Waits until the manager has done what is left of its turn, so that it does not fall into the other's: what it
+    /// was told, and has told, is written down by then.
+    pub async fn rest(&self) {
+        let (mut had, mut since) = (self.cpu(), Instant::now());
+        while since.elapsed() < REST {
+            sleep(Duration::from_millis(20)).await;
+            let has = self.cpu();
+            if has > had {
+                (had, since) = (has, Instant::now());
+            }
+        }
     }
 }
 

@@ -86,6 +86,7 @@ pub async fn set(plan: &Plan, members: usize) -> Line {
         let (time, deltas, _) = one(&mut ours, "GRP", members, number).await;
         times.push(ms(&time));
         settle(&mut ours, deltas).await;
+        ground.rest().await;
         let (time, _, _) = one(&mut echo, "ECG", members, number).await;
         echo_times.push(ms(&time));
     }

@@ -122,16 +122,16 @@ fn command() -> Command {
         .arg(
             Arg::new("rounds")
                 .long("rounds")
-                .default_value("5")
+                .default_value("3")
                 .value_parser(value_parser!(u8).range(1..))
-                .help("How often each side has its turn"),
+                .help("How often each side has its turn, at least: short cases have more"),
         )
         .arg(
             Arg::new("seconds")
                 .long("seconds")
-                .default_value("4")
+                .default_value("3")
                 .value_parser(value_parser!(u8).range(1..))
-                .help("How long a turn takes"),
+                .help("How long a turn takes; at most 3 for growth"),
         )
         .arg(
             Arg::new("out")

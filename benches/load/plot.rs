@@ -42,7 +42,7 @@ pub fn growth(lines: &[Value], path: &Path) -> Result<(), Failed> {
     Ok(())
 }
 
-/// One point for each size: the middle of its points.
+/// One point for each size: the mean of its points.
 fn means(points: Points) -> Points {
     let mut sizes: Vec<f64> = points.iter().map(|point| point.0).collect();
     sizes.sort_by(f64::total_cmp);

@@ -108,6 +108,7 @@ pub async fn asked(plan: &Plan, in_flight: usize) -> Vec<Line> {
             let run = run(stage, root, in_flight, plan.span).await;
             times[side].extend(&run.to_delta);
             times[side + 1].extend(&run.to_settled);
+            ground.rest().await;
         }
     }
     let [to_delta, to_settled, echo_delta, echo_settled] = &times;

@@ -63,6 +63,7 @@ pub async fn storm(plan: &Plan, things: usize, is_fresh: bool) -> Line {
         }
         let (time, sizes) = come_back(&mut ours, "TNG", things).await;
         go(&mut ours, things).await;
+        ground.rest().await;
         if echo.is_none() {
             playing = Some(Echo::start(port, sizes, 0));
             echo = Some(stage(port, "ECH").await);

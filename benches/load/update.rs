@@ -192,6 +192,7 @@ pub async fn both(plan: &Plan, closed_: &Closed) -> Both {
     for _ in 0..plan.rounds {
         let before = ground.cpu();
         let run = closed(&mut ours, "TNG", closed_.things, closed_.in_flight, plan.span).await;
+        ground.rest().await;
         cpu += ground.cpu() - before;
         count += run.rate * plan.span.as_secs_f64();
         both.ours.push(run.rate);
@@ -243,6 +244,7 @@ pub async fn latency(plan: &Plan, rate: u32) -> Line {
     let (mut times, mut echo_times) = (Times::default(), Times::default());
     for _ in 0..plan.rounds {
         times.extend(&paced(&mut ours, "TNG", THINGS, rate, plan.span).await.times);
+        ground.rest().await;
         echo_times.extend(&paced(&mut echo, "ECH", THINGS, rate, plan.span).await.times);
     }
     let ([p50, p95, p99], [e50, e95, e99]) = (times.shares(), echo_times.shares());

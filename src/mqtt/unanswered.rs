@@ -82,7 +82,9 @@ impl<T: Future<Output = Result<()>> + Unpin> Unanswered<T> {
 /// A fault in what is done with one answer must not be the end of all others.
 fn deal_with(then: Then, result: Result<()>) {
     if catch_unwind(AssertUnwindSafe(|| then(result))).is_err() {
-        log::error!("what is done with the broker's answer to a publish has a fault");
+        log::error!(
+            "the broker's answer to a publish made the manager panic; it counts as unanswered"
+        );
     }
 }
 

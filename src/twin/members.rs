@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use super::tree::Node;
 
 /// So many are kept in one piece of memory, in which they are found by halving. More are in a tree, so that one of tens
-/// of thousands is as quick to change; and a copy shares with the twin that it was made of what neither changes.
+/// of thousands is as quick to change; and a copy shares, with what it was made from, all that neither changes.
 const FEW: usize = 32;
 
 /// The members of an object, in order of name. Without any it takes no memory beside itself.
@@ -110,6 +110,16 @@ impl Members {
         self.tidy();
     }
 
+    /// Keeps those with such names.
+    pub(super) fn retain_names(&mut self, mut keeps: impl FnMut(&str) -> bool) {
+        match self.0.as_deref_mut() {
+            None => {}
+            Some(Kept::Few(few)) => few.retain(|(name, _)| keeps(name)),
+            Some(Kept::Many(many)) => many.retain(|name, _| keeps(name)),
+        }
+        self.tidy();
+    }
+
     fn tidy(&mut self) {
         if self.is_empty() {
             self.0 = None;
@@ -200,6 +210,10 @@ mod tests {
                         let keeps = |node: &Node| *node != leaf(value);
                         members.retain(|_, node| keeps(node));
                         map.retain(|_, node| keeps(node));
+                    }
+                    3 => {
+                        members.retain_names(|kept| *kept > *name);
+                        map.retain(|kept, _| *kept > name);
                     }
                     _ => {
                         members.insert(&name, leaf(value));

@@ -73,12 +73,15 @@ pub(super) fn merge(members: &mut Members, patch: &Map<String, Value>, at: Times
 /// Makes a state what `whole` says, and says whether that changed anything.
 pub(super) fn replace(members: &mut Members, whole: &Map<String, Value>, at: Timestamp) -> bool {
     let before = members.len();
-    members.retain(|name, _| whole.get(name).is_some_and(|value| !value.is_null()));
+    members.retain_names(|name| whole.get(name).is_some_and(|value| !value.is_null()));
     let mut changed = members.len() != before;
     for (name, value) in whole.iter().filter(|(_, value)| !value.is_null()) {
+        // What stays is only looked at: it is shared with the twin before.
+        if members.get(name).is_some_and(|own| own.is_value(value)) {
+            continue;
+        }
         changed |= match (value, members.get_mut(name)) {
             (Value::Object(whole), Some(Node::Object(own))) => replace(own, whole, at),
-            (value, Some(own)) if own.is_value(value) => false,
             (value, _) => {
                 members.insert(name, Node::merged_from_nothing(value, at));
                 true
