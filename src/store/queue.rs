@@ -95,7 +95,7 @@ pub(super) fn size(commit: &Commit) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use actix::prelude::*;
 
     use super::*;
@@ -113,14 +113,19 @@ mod tests {
         fn handle(&mut self, _: Committed, _: &mut Context<Self>) {}
     }
 
-    fn commit(id: &str, revision: u64) -> Arc<Commit> {
+    /// A commit of which nobody hears what came.
+    pub(in crate::store) fn commit_of(id: &str, revision: u64, change: Change) -> Arc<Commit> {
         Arc::new(Commit {
             id: id.parse().unwrap(),
             revision,
-            change: Change::Delete,
+            change,
             applied: Applied::default(),
             reply: Deaf.start().recipient(),
         })
+    }
+
+    fn commit(id: &str, revision: u64) -> Arc<Commit> {
+        commit_of(id, revision, Change::Delete)
     }
 
     fn queue(commits: &[(&str, u64)]) -> Queue {

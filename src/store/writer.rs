@@ -190,31 +190,12 @@ fn put_all(db: &mut Db, batch: &Batch, abandoned: &AtomicBool) -> Result<(), Fau
 
 #[cfg(test)]
 mod tests {
-    use actix::prelude::*;
-
     use super::*;
-    use crate::store::{Applied, Commit, Committed};
-
-    struct Deaf;
-
-    impl Actor for Deaf {
-        type Context = Context<Self>;
-    }
-
-    impl Handler<Committed> for Deaf {
-        type Result = ();
-
-        fn handle(&mut self, _: Committed, _: &mut Context<Self>) {}
-    }
+    use crate::store::queue::tests::commit_of;
 
     fn put(id: &str) -> Batch {
-        vec![Arc::new(Commit {
-            id: id.parse().unwrap(),
-            revision: 5,
-            change: Change::Put(Box::new(crate::twin::Twin::new().to_record())),
-            applied: Applied::default(),
-            reply: Deaf.start().recipient(),
-        })]
+        let record = crate::twin::Twin::new().to_record();
+        vec![commit_of(id, 5, Change::Put(Box::new(record)))]
     }
 
     /// What it would write may have been deleted by the one in its place.
